@@ -1,0 +1,1 @@
+"""evalkit: decide whether a generative model may ship, and know when it goes wrong afterwards."""

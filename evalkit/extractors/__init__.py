@@ -1,0 +1,1 @@
+"""Feature extractors: whatever loads weights to turn images into features."""

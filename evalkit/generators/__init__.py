@@ -1,0 +1,1 @@
+"""Generators: adapters that make images or text from a registered model."""

@@ -1,0 +1,1 @@
+"""Reports: scorecards for people, in the terminal, as HTML and in MLflow."""

@@ -1,0 +1,1 @@
+"""The runner: generate once, score many times, survive being killed."""

@@ -1,0 +1,1 @@
+"""Judges: whatever gives a verdict on one sample."""

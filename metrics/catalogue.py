@@ -1,0 +1,68 @@
+"""The catalogue: metric name to the class that implements it, imported when it is asked for.
+
+To add a metric, write its module and add its line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from functools import cache
+from typing import Any
+
+from metrics.base import Metric, MetricSpec
+from metrics.errors import InputError, did_you_mean
+
+_TARGETS: dict[str, str] = {
+    "coverage": "metrics.image.manifold:Coverage",
+    "density": "metrics.image.manifold:Density",
+    "distinct_n": "metrics.text.diversity:DistinctN",
+    "empty": "metrics.text.form:EmptyRate",
+    "exact_match": "metrics.text.question_answering:ExactMatch",
+    "fid": "metrics.image.frechet:FrechetInceptionDistance",
+    "inception_score": "metrics.image.inception:InceptionScore",
+    "kid": "metrics.image.kernel:KernelInceptionDistance",
+    "latency": "metrics.speed:Latency",
+    "peak_memory": "metrics.speed:PeakMemory",
+    "perplexity": "metrics.text.perplexity:Perplexity",
+    "precision": "metrics.image.manifold:Precision",
+    "recall": "metrics.image.manifold:Recall",
+    "throughput": "metrics.speed:Throughput",
+    "token_f1": "metrics.text.question_answering:TokenF1",
+    "word_count": "metrics.text.form:WordCount",
+}
+
+
+def names() -> list[str]:
+    """Names of all metrics, sorted."""
+    return sorted(_TARGETS)
+
+
+@cache
+def metric_class(name: str) -> type[Metric]:
+    """Return the class behind a name; an unknown name raises `InputError` with the closest known one."""
+    if name not in _TARGETS:
+        raise InputError(f"unknown metric '{name}'{did_you_mean(name, _TARGETS)} (see `evalkit metrics`)")
+    module, _, attribute = _TARGETS[name].partition(":")
+    target: type[Metric] = getattr(importlib.import_module(module), attribute)
+    if target.spec.name != name:
+        raise InputError(f"the catalogue lists '{name}', but {_TARGETS[name]} calls itself '{target.spec.name}'")
+    return target
+
+
+def get(name: str, **settings: Any) -> Metric:
+    """Return a metric by name, with its settings checked against its signature."""
+    target = metric_class(name)
+    allowed = [p for p in inspect.signature(target.__init__).parameters if p not in {"self", "settings"}]
+    for setting in settings:
+        if setting not in allowed:
+            known = ", ".join(p for p in allowed if p != "reference") or "no settings"
+            raise InputError(
+                f"metric '{name}' has no setting '{setting}'{did_you_mean(setting, allowed)}; it has {known}"
+            )
+    return target(**settings)
+
+
+def catalogue() -> list[MetricSpec]:
+    """Return the specification of every metric, sorted by name."""
+    return [metric_class(name).spec for name in names()]

@@ -1,0 +1,1 @@
+"""Metrics of image generators, on features and class probabilities."""

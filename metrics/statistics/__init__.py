@@ -1,0 +1,1 @@
+"""Intervals, paired comparison, multiple testing and sample size."""

@@ -1,0 +1,1 @@
+"""The registry: models with the suites that judge them, gates and promotion."""

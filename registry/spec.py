@@ -1,0 +1,239 @@
+"""The suite as people write it: tasks, what they score, and the gate's rules (a pydantic model of the YAML).
+
+`registry.suite` reads files into these classes and names file and line when something is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+NAME = r"^[a-z0-9][a-z0-9_.-]{0,99}$"
+_QUANTITY = re.compile(r"^\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[a-zA-Z%µ]*)\s*$")
+_UNITS = {
+    "": 1.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "min": 60.0,
+    "h": 3600.0,
+    "%": 0.01,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "KiB": 2.0**10,
+    "MiB": 2.0**20,
+    "GiB": 2.0**30,
+}
+
+
+def parse_quantity(given: object) -> float:
+    """Turn ``4``, ``"4 s"``, ``"250 ms"`` or ``"3 %"`` into a number in base units (seconds, bytes, fractions)."""
+    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
+        raise ValueError(f"expected a number, optionally with a unit, got {given!r}")
+    match = _QUANTITY.match(str(given))
+    if match is None or match["unit"] not in _UNITS:
+        raise ValueError(
+            f"expected a number, optionally with one of the units {', '.join(u for u in _UNITS if u)}; got {given!r}"
+        )
+    return float(match["number"]) * _UNITS[match["unit"]]
+
+
+Quantity = Annotated[float, BeforeValidator(parse_quantity)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Margin(_Strict):
+    """A non-inferiority margin: absolute, or relative to the other version's value."""
+
+    amount: float = Field(ge=0)
+    relative: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, given: Any) -> Any:
+        if isinstance(given, (int, float, str)) and not isinstance(given, bool):
+            relative = isinstance(given, str) and given.strip().endswith("%")
+            return {"amount": parse_quantity(given), "relative": relative}
+        return given
+
+    def absolute(self, other: float) -> float:
+        """The margin in the metric's own units, given the value that it is relative to."""
+        return self.amount * abs(other) if self.relative else self.amount
+
+
+class ScoreSpec(_Strict):
+    """One metric of a task: its name and settings. ``kid`` and ``{kid: {subset_size: 100}}`` are both accepted."""
+
+    metric: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"metric": given}
+        if isinstance(given, dict) and "metric" not in given and len(given) == 1:
+            ((name, settings),) = given.items()
+            return {"metric": name, "settings": settings or {}}
+        return given
+
+
+class Columns(_Strict):
+    """Which columns of the data play which part."""
+
+    id: str | None = None
+    prompt: str | None = None
+    expected: str | None = None
+    context: str | None = None
+    text: str | None = None
+    output: str | None = None
+    image: str | None = None
+    reference_image: str | None = None
+    label: str | None = None
+    cluster: str | None = None
+    weight: str | None = None
+    slices: tuple[str, ...] = ()
+
+
+class Task(_Strict):
+    """A dataset or reference, how to generate, what to score with.
+
+    Attributes:
+        data: rows with prompts, texts or expected answers: a file below the suite's folder, or ``name@split``
+            of a registered dataset.
+        reference: images that the generated ones are compared with; same forms as `data`.
+        n: how many samples to generate (or rows to use); a preset may set it.
+        generate: settings for the generator. ``call``, ``env``, ``time_limit``, ``batch_size``, ``latent`` are
+            read by evalkit, everything else is handed to the generator.
+        outputs: a file of stored outputs to score instead of generating.
+        extractor: name of a feature extractor, or a ``.pt2`` file below the suite's folder.
+    """
+
+    data: str | None = None
+    reference: str | None = None
+    columns: Columns = Columns()
+    n: int | None = Field(default=None, ge=1)
+    generate: dict[str, Any] = Field(default_factory=dict)
+    outputs: str | None = None
+    extractor: str | None = None
+    score: tuple[ScoreSpec, ...] = Field(min_length=1)
+
+
+class Preset(_Strict):
+    """A size of the evaluation."""
+
+    n: int = Field(ge=1)
+
+
+class Rule(_Strict):
+    """One rule of the gate on the estimate ``task/metric`` or ``task/metric.key``.
+
+    Attributes:
+        max, min: absolute limits, in the metric's units ("4 s", "3 %").
+        versus: ``champion``: non-inferior to the champion by `margin`, and to the anchor by the same margin.
+        anchor: what stops a ratchet: a number (an absolute floor, or ceiling where lower is better) or a
+            version number whose results are frozen; by default the first champion.
+        slice: apply the rule to every value of this slice.
+        hardware: the hardware class on which a speed rule counts.
+        expected: the true value that `suite check` assumes when it predicts power.
+    """
+
+    metric: str = Field(pattern=r"^[A-Za-z0-9_-]+/[a-z0-9_]+(\.[A-Za-z0-9_]+)?$")
+    max: Quantity | None = None
+    min: Quantity | None = None
+    versus: Literal["champion"] | None = None
+    margin: Margin | None = None
+    anchor: float | dict[Literal["version"], int] | None = None
+    slice: str | None = None
+    hardware: str | None = None
+    expected: Quantity | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        absolute = self.max is not None or self.min is not None
+        if absolute == (self.versus is not None):
+            raise ValueError(f"rule on '{self.metric}': give either `max`/`min` or `versus: champion`")
+        if self.versus and self.margin is None:
+            raise ValueError(
+                f"rule on '{self.metric}': `versus: champion` needs a `margin` (0 means strictly not worse)"
+            )
+        if not self.versus and (self.margin is not None or self.anchor is not None):
+            raise ValueError(f"rule on '{self.metric}': `margin` and `anchor` belong to `versus: champion`")
+        if self.max is not None and self.min is not None and self.min > self.max:
+            raise ValueError(f"rule on '{self.metric}': min {self.min} is above max {self.max}")
+        return self
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.metric.partition("/")[0]
+
+    @property
+    def metric_name(self) -> str:
+        """Name of the metric, without task and key."""
+        return self.metric.partition("/")[2].partition(".")[0]
+
+    @property
+    def key(self) -> str:
+        """Key of the estimate within the metric ("value" is its main one)."""
+        return self.metric.partition("/")[2].partition(".")[2] or "value"
+
+
+class Gate(_Strict):
+    """How results become a decision.
+
+    Attributes:
+        alpha: one-sided error rate of the whole gate.
+        looks: how often the gate may look at growing data; each look has its share of alpha.
+        spending: the shares, adding up to at most 1; equal by default.
+        coverage: no pass where an estimate covers less than this share of its samples.
+        method: ``intervals`` decides on bounds; ``thresholds`` compares point estimates, and the decision says so.
+        required: tasks that must have results even where no rule names them; all by default.
+    """
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    looks: int = Field(default=1, ge=1, le=20)
+    spending: tuple[float, ...] | None = None
+    coverage: float = Field(default=0.98, ge=0, le=1)
+    method: Literal["intervals", "thresholds"] = "intervals"
+    required: tuple[str, ...] | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _spending_fits(self) -> Self:
+        if self.spending is not None:
+            if len(self.spending) != self.looks:
+                raise ValueError(f"`spending` has {len(self.spending)} shares for {self.looks} looks")
+            if any(share <= 0 for share in self.spending) or sum(self.spending) > 1 + 1e-9:
+                raise ValueError("`spending` needs positive shares that add up to at most 1")
+        return self
+
+    def alpha_at(self, look: int) -> float:
+        """The one-sided alpha of a look, counted from 1."""
+        return self.alpha * (self.spending[look - 1] if self.spending else 1 / self.looks)
+
+
+class SuiteSpec(_Strict):
+    """A named list of tasks with the gate's rules."""
+
+    suite: str = Field(pattern=NAME)
+    description: str = ""
+    presets: dict[Literal["quick", "full"], Preset] = Field(default_factory=dict)
+    tasks: dict[str, Task] = Field(min_length=1)
+    gate: Gate = Gate()
+
+    @field_validator("tasks")
+    @classmethod
+    def _task_names(cls, tasks: dict[str, Task]) -> dict[str, Task]:
+        for name in tasks:
+            if not re.match(r"^[A-Za-z0-9_-]{1,60}$", name):
+                raise ValueError(f"task name {name!r}: use letters, digits, '_' and '-'")
+        return tasks
