@@ -9,7 +9,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.errors import InputError
+
 Modality = Literal["image", "text"]
+
+
+class GenerationFailed(InputError):  # noqa: N818 - a state of the generator, as TimeoutExpired is
+    """A generator that gives nothing usable: it could not be loaded, crashed, ran out of time or only errs."""
 
 
 @dataclass(frozen=True, slots=True)
