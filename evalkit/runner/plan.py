@@ -121,6 +121,23 @@ class TaskPlan:
         """Samples per shard. Shards never change a number, only what a kill costs."""
         return STORED_SHARD if self.product == "stored" else GENERATED_SHARD
 
+    def grown(self, before: int, extra: int) -> int:
+        """The target of the next look: `extra` more samples, as far as there are any."""
+        return before + extra if self.data is None else min(before + extra, len(self.data))
+
+    def design(self) -> dict[str, Any]:
+        """What the task measures, whatever the model and seed; cheap, so that no weights are loaded for it."""
+        extractor = self.folder / self.task.extractor if self.task.extractor else None
+        return {
+            "task": self.task.model_dump(mode="json", exclude={"generate", "score"}),
+            "settings": {k: v for k, v in self.task.generate.items() if k not in _NO_EFFECT},
+            "metrics": [plan.metric.identity() for plan in self.metrics],
+            "data": self.data.digest if self.data else None,
+            "reference": self.reference.digest if self.reference else None,
+            "extractor_file": file_digest(extractor) if extractor is not None and extractor.is_file() else None,
+            "product": self.product,
+        }
+
     @cached_property
     def outputs_identity(self) -> dict[str, Any]:
         """Everything that the stored outputs depend on."""
@@ -204,7 +221,7 @@ def plan_evaluation(suite: SuiteLike, subject: Subject, sources: Mapping[str, Ta
         "generator": dict(subject.generator),
         "preset": preset,
         "seed": spec.gate.seed,
-        "tasks": {task.name: _task_identity(task) for task in tasks},
+        "tasks": {task.name: task.design() for task in tasks},
     }
     return EvaluationPlan(suite, subject, preset, 1, tasks, digest(identity))
 
@@ -264,18 +281,3 @@ def _target(
         raise InputError(f"task '{name}': {data.name} has no rows")
     target = min(wanted or len(data), len(data))
     return target, target < len(data)
-
-
-def _task_identity(plan: TaskPlan) -> dict[str, Any]:
-    """What an evaluation's digest covers of a task; cheap, so that no weights are loaded to answer from the store."""
-    task = plan.task.model_dump(mode="json", exclude={"generate", "score"})
-    extractor = plan.folder / plan.task.extractor if plan.task.extractor else None
-    return {
-        "task": task,
-        "settings": {k: v for k, v in plan.task.generate.items() if k not in _NO_EFFECT},
-        "metrics": [m.metric.identity() for m in plan.metrics],
-        "data": plan.data.digest if plan.data else None,
-        "reference": plan.reference.digest if plan.reference else None,
-        "extractor_file": file_digest(extractor) if extractor is not None and extractor.is_file() else None,
-        "product": plan.product,
-    }

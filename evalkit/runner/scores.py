@@ -35,21 +35,27 @@ class MetricScores:
         return self.metric if isinstance(self.metric, SampleMetric) else None
 
     @property
-    def _suffix(self) -> str:
-        return ROWS if self._per_sample is not None else STATES
+    def _from_rows(self) -> bool:
+        """Whether all estimates follow from the score rows, so that no states need to be kept."""
+        return self._per_sample is not None and type(self._per_sample).batch_components is SampleMetric.batch_components
+
+    @property
+    def _suffixes(self) -> tuple[str, ...]:
+        return (*((STATES,) if not self._from_rows else ()), *((ROWS,) if self._per_sample is not None else ()))
 
     def has(self, rows: Rows) -> bool:
         """Whether the shard of these rows is stored and sound."""
-        return self.folder.check(self.folder.file(rows, self._suffix), lambda path: self._inspect(path, rows)) is not None
+        files = [self.folder.file(rows, suffix) for suffix in self._suffixes]
+        return all(self.folder.check(file, lambda path: _inspect(path, rows)) is not None for file in files)
 
     def score(self, rows: Rows, batch: Batch) -> None:
         """Score a batch and store what came of it."""
-        path = self.folder.file(rows, self._suffix)
+        if not self._from_rows:
+            data = states_to_bytes(_states(self.metric, batch))
+            self.folder.write(self.folder.file(rows, STATES), data, {"rows": len(rows)})
         if self._per_sample is not None:
             data = _rows_to_bytes(self._per_sample.score(batch))
-        else:
-            data = states_to_bytes(_states(self.metric, batch))
-        self.folder.write(path, data, {"rows": len(rows)})
+            self.folder.write(self.folder.file(rows, ROWS), data, {"rows": len(rows)})
         self.scored.append(rows)
 
     def rows(self, target: int, shard_size: int) -> Scores:
@@ -69,7 +75,7 @@ class MetricScores:
         self, target: int, shard_size: int, *, confidence: float, load: Loader | None, only: str | None = None
     ) -> dict[str, dict[str, Estimate]]:
         """Estimates by slice (``""`` or ``name=value``) and key; `only` restricts them to one slice."""
-        if self._per_sample is not None:
+        if self._per_sample is not None and self._from_rows:
             scores = self.rows(target, shard_size)
             return {
                 name: self._per_sample.summarise(part, confidence=confidence)
@@ -102,15 +108,6 @@ class MetricScores:
         """Drop cached estimates, because a shard was scored again."""
         for path in self.folder.path.glob("estimates-*.json"):
             path.unlink(missing_ok=True)
-
-    def _inspect(self, path: Path, rows: Rows) -> Facts:
-        if self._per_sample is not None:
-            found = len(read_rows(path))
-            if found != len(rows):
-                raise ValueError(f"{path}: {found} scores for {len(rows)} rows")
-        else:
-            states_from_bytes(path.read_bytes())
-        return {"rows": len(rows)}
 
 
 def slices_of(scores: Scores, only: str | None = None) -> dict[str, Scores]:
@@ -174,6 +171,15 @@ def _rows_to_bytes(scores: Scores) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _inspect(path: Path, rows: Rows) -> Facts:
+    """Read a shard of scores through; raise ValueError when it is not that of these rows."""
+    if path.suffix == f".{STATES}":
+        states_from_bytes(path.read_bytes())
+    elif len(read_rows(path)) != len(rows):
+        raise ValueError(f"{path}: not {len(rows)} scores")
+    return {"rows": len(rows)}
 
 
 def _states(metric: Metric, batch: Batch) -> dict[str, State]:
