@@ -75,7 +75,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring our tables to `revision`; safe when several processes do so at once, and cheap when there is nothing to do."""
+    """Bring our tables to `revision`; safe when several processes do so at once."""
     if revision == "head" and _current(engine) == _head():
         return
     _migrate(engine, "upgrade", revision)

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metrics import catalogue
 from metrics.base import PRIMARY, MetricSpec
+from metrics.catalogue import get as get_metric
+from metrics.catalogue import metric_class
 from metrics.errors import InputError, did_you_mean
 from registry.digests import digest
 from registry.messages import explain_validation
@@ -34,7 +35,8 @@ class Suite:
         spec: what the file says.
         folder: where `data`, `reference`, `outputs` and extractor files are looked up.
         text: the source, as it is put inside a model version.
-        origin: file name for messages and for finding the suite again.
+        origin: file name for messages.
+        file: absolute path of the suite's file, to find its data again; None where it came as text.
         warnings: one line each; nothing here stops an evaluation.
     """
 
@@ -42,6 +44,7 @@ class Suite:
     folder: Path
     text: str
     origin: str
+    file: str | None = None
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -62,10 +65,19 @@ class Suite:
             raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the suite as UTF-8") from None
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        return cls.from_text(text, path.resolve().parent, origin=str(path), check_files=check_files)
+        file = path.resolve()
+        return cls.from_text(text, file.parent, origin=str(path), check_files=check_files, file=str(file))
 
     @classmethod
-    def from_text(cls, text: str, folder: Path, *, origin: str = "suite.yaml", check_files: bool = True) -> Suite:
+    def from_text(
+        cls,
+        text: str,
+        folder: Path,
+        *,
+        origin: str = "suite.yaml",
+        check_files: bool = True,
+        file: str | None = None,
+    ) -> Suite:
         """Read a suite from text; `check_files` also asks that the files it names exist below `folder`."""
         document = read_yaml(text, origin)
         if not isinstance(document.value, dict):
@@ -76,7 +88,7 @@ class Suite:
             raise explain_validation(error, document) from None
         checker = _Checker(document, spec, folder, check_files)
         checker.check()
-        return cls(spec, folder, text, origin, tuple(checker.warnings))
+        return cls(spec, folder, text, origin, file, tuple(checker.warnings))
 
     @property
     def name(self) -> str:
@@ -184,12 +196,12 @@ class _Checker:
             specs[score.metric] = self._metric(at, score)
         if task.outputs is None:
             for extra in _AUTOMATIC:
-                specs.setdefault(extra, catalogue.metric_class(extra).spec)
+                specs.setdefault(extra, metric_class(extra).spec)
         self.scored[name] = specs
 
     def _metric(self, at: Place, score: ScoreSpec) -> MetricSpec:
         try:
-            return type(catalogue.get(score.metric, **score.settings)).spec
+            return type(get_metric(score.metric, **score.settings)).spec
         except InputError as error:
             raise self._error(at, str(error)) from None
         except (TypeError, ValueError) as error:

@@ -65,7 +65,7 @@ def read_yaml(text: str, origin: str) -> Document:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InputError(f"{origin}: larger than {MAX_BYTES // 1000} kB; a suite lists tasks and rules, not data")
     try:
-        node = yaml.compose(text, Loader=_CoreLoader)  # noqa: S506 - a SafeLoader, and nothing is constructed
+        node = yaml.compose(text, Loader=_CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "not valid YAML"
@@ -131,7 +131,7 @@ class _Reader:
             number = None
         if number is None:
             raise self._error(node, f"the tag {node.tag} is not read; write plain text, numbers, lists and mappings")
-        if not math.isfinite(number) or abs(number) >= 2**53 and kind == "int":
+        if not math.isfinite(number) or (abs(number) >= 2**53 and kind == "int"):
             raise self._error(node, f"{text} is not a number that can be used here")
         return number
 
