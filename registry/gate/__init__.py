@@ -1,0 +1,1 @@
+"""The gate: rules over estimates become a recorded decision."""
