@@ -44,9 +44,10 @@ class Evidence(Protocol):
     """Results of a candidate, and of the versions it is compared with, with bounds at any level.
 
     `confidence` is always that of a two-sided interval, so a one-sided bound at alpha is asked for with
-    ``1 - 2 * alpha``. Levels from 0 (an interval of no width) up to 1 - 1e-9 must be answered, and intervals
-    must be nested: a higher level never gives a narrower interval. Where no interval is valid the `Estimate`
-    has ``low = high = None`` and its `method` says why.
+    ``1 - 2 * alpha``. Levels from 0.0005 to 1 - 1e-9 are asked for (p-values come from inverting the interval), and
+    intervals must be nested: a higher level never gives a narrower one. Where no interval is valid (at that level) the
+    `Estimate` has ``low = high = None`` and its `method` says why. A number that was measured on other hardware than
+    the candidate's is `Missing` from a difference of speeds.
     """
 
     def estimate(self, address: Address, *, confidence: float) -> Estimate | Missing:
