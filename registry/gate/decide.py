@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.digests import digest, new_id, now_ms
 from registry.entities import Decision, Evaluation, ModelVersion, Outcome, RuleOutcome
-from registry.gate.bounds import Reading, clears, p_broken, read
+from registry.gate.bounds import Reading, clears, p_broken, read, two_sided
 from registry.gate.evidence import Evidence, Missing
 from registry.gate.rules import Check, expand
 from registry.gate.samples import more_samples
@@ -138,7 +139,7 @@ class _Judge:
             return replace(blank, reason=mismatch)
         reading = read(check, self.evidence, self.alpha)
         if isinstance(reading, Missing):
-            return replace(blank, reason=reading.reason)
+            return replace(blank, estimate=self._own(check), reason=reading.reason)
         seen = replace(blank, estimate=reading.own, difference=reading.difference, limit=reading.limit_strict)
         covered = min(reading.own.coverage, reading.compared.coverage)
         if covered < self.gate.coverage:
@@ -146,6 +147,11 @@ class _Judge:
         if self.gate.method == "thresholds":
             return _by_threshold(check, reading, seen)
         return self._by_interval(check, reading, replace(seen, bound=reading.bound))
+
+    def _own(self, check: Check) -> Estimate | None:
+        """The candidate's estimate where it exists although it could not be compared."""
+        own = self.evidence.estimate(check.address, confidence=two_sided(self.alpha))
+        return None if isinstance(own, Missing) else own
 
     def _hardware_mismatch(self, check: Check) -> str | None:
         if check.hardware is None:
