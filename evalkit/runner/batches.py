@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.runner.data import Images, TaskData
+from evalkit.datasets import Dataset
 from evalkit.runner.shards import Rows
 from metrics.base import Batch
 
 _NUMBERS = ("latency", "nll", "tokens", "bytes", "words", "prompt_tokens", "output_tokens")
 _FROM_DATA = ("expected", "context", "label")
+Images = list[NDArray[np.uint8]]
 
 
 def build_batch(
-    table: pa.Table, rows: Rows, data: TaskData | None, features: dict[str, NDArray[Any]] | None, source: str | None
+    table: pa.Table, rows: Rows, data: Dataset | None, features: dict[str, NDArray[Any]] | None, source: str | None
 ) -> Batch:
     """Join the outputs of some rows with their data; `features` has the extractor's arrays where it ran."""
     columns: dict[str, Any] = {
@@ -30,21 +32,32 @@ def build_batch(
         if column.null_count < len(column):
             columns[name] = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
     errors = table.column("error").to_pylist()
-    within = slice(rows.start, rows.stop)
-    if data is not None:
-        for name in _FROM_DATA:
-            if name in data.columns:
-                columns[name] = data.columns[name][within]
+    rest = data.batch(rows.start, rows.stop) if data is not None else None
+    if rest is not None:
+        columns.update({name: rest.columns[name] for name in _FROM_DATA if name in rest.columns})
     columns.update(features or {})
     return Batch(
         sample_ids=table.column("sample_id").to_pylist(),
         columns=columns,
-        clusters=None if data is None or data.clusters is None else data.clusters[within],
-        weights=None if data is None or data.weights is None else data.weights[within],
-        slices={} if data is None else {name: values[within] for name, values in data.slices.items()},
+        clusters=rest.clusters if rest is not None else None,
+        weights=rest.weights if rest is not None else None,
+        slices=rest.slices if rest is not None else {},
         source=source,
         errors=errors if any(error is not None for error in errors) else None,
     )
+
+
+def by_call(batch: Batch) -> Batch:
+    """The batch with samples of one generator call as a cluster: they share its wall time.
+
+    A call is a run of equal latencies; timers are fine enough that two calls do not tie.
+    """
+    latency = np.asarray(batch.columns["latency"], np.float64)
+    starts = np.concatenate([[True], latency[1:] != latency[:-1]]) if len(latency) else np.empty(0, bool)
+    if bool(starts.all()):
+        return batch
+    calls = [f"{batch.sample_ids[0]}:{call}" for call in np.cumsum(starts)]
+    return replace(batch, clusters=calls)
 
 
 def decode_images(table: pa.Table) -> tuple[list[int], Images]:

@@ -339,7 +339,9 @@ def _at_look(
 def _refuse_other_seed(registry: Registry, version: ModelVersion, plan: EvaluationPlan) -> None:
     """Another seed on the same version and tasks is another look at it."""
     design = design_digest(plan)
-    finished = [e for e in registry.evaluations(version) if e.status == "finished" and e.details.get("design") == design]
+    finished = [
+        e for e in registry.evaluations(version) if e.status == "finished" and e.details.get("design") == design
+    ]
     others = {e.details.get("seed") for e in finished} - {plan.seed}
     if others and len(others) + 1 > plan.suite.spec.gate.looks:
         raise InputError(

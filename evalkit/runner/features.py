@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.runner.batches import decode_images
-from evalkit.runner.data import Images, ReferenceImages
+from evalkit.runner.batches import Images, decode_images
 from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
+from evalkit.runner.sources import Reference
 from metrics.base import Batch, Metric, State
 from metrics.errors import InputError
 from registry.digests import digest, short
@@ -118,24 +118,24 @@ def output_features(home: Path, outputs: TaskOutputs, extractor: Extractor) -> F
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
 
 
-def reference_features(home: Path, images: ReferenceImages, extractor: Extractor) -> FeatureShards:
+def reference_features(home: Path, reference: Reference, extractor: Extractor) -> FeatureShards:
     """Features of a task's reference images, shared by all versions."""
-    identity = {"images": images.digest, "extractor": extractor.identity()}
+    identity = {"images": reference.identity, "extractor": extractor.identity()}
 
     def compute(rows: Rows) -> Arrays:
-        return _named(extractor.extract(images.load(rows.start, rows.stop)))
+        return _named(extractor.extract(reference.dataset.images(rows.start, rows.stop, column=reference.column)))
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
 
 
-def reference_state(home: Path, metric: Metric, images: ReferenceImages, features: FeatureShards) -> State:
+def reference_state(home: Path, metric: Metric, reference: Reference, features: FeatureShards) -> State:
     """The metric's state of the reference images, cached and shared by all versions."""
     key = reference_key(metric, features)
     stored = load_reference_state(home, key)
     if stored is not None:
         return stored
     state = metric.init()
-    for rows in grid(images.count, REFERENCE_SHARD):
+    for rows in grid(len(reference.dataset), REFERENCE_SHARD):
         arrays = features.arrays(rows)
         ids = [str(position) for position in range(rows.start, rows.stop)]
         state = metric.update(state, Batch(sample_ids=ids, columns=arrays, source=features.reference(rows)))

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from evalkit.datasets import Dataset
 from evalkit.generators.seeds import SEED_SCHEME
-from evalkit.runner.data import ReferenceImages, TaskData, TaskSources
+from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
 from metrics import catalogue
 from metrics.base import Metric, SampleMetric
@@ -92,6 +93,7 @@ class TaskPlan:
         name: the task's name in the suite.
         task: as the suite says it.
         data: the rows; None where samples come from seeds alone.
+        outputs: outputs that come from a file; None where they are generated.
         reference: images to compare with; None where no metric needs them.
         target: how many samples this look covers.
         open_ended: whether more samples than `target` exist.
@@ -105,8 +107,9 @@ class TaskPlan:
 
     name: str
     task: Task
-    data: TaskData | None
-    reference: ReferenceImages | None
+    data: Dataset | None
+    outputs: StoredOutputs | None
+    reference: Reference | None
     target: int
     open_ended: bool
     product: Product
@@ -133,7 +136,7 @@ class TaskPlan:
             "settings": {k: v for k, v in self.task.generate.items() if k not in _NO_EFFECT},
             "metrics": [plan.metric.identity() for plan in self.metrics],
             "data": self.data.digest if self.data else None,
-            "reference": self.reference.digest if self.reference else None,
+            "reference": self.reference.identity if self.reference else None,
             "extractor_file": file_digest(extractor) if extractor is not None and extractor.is_file() else None,
             "product": self.product,
         }
@@ -143,8 +146,9 @@ class TaskPlan:
         """Everything that the stored outputs depend on."""
         columns = self.task.columns.model_dump(mode="json")
         if self.product == "stored":
-            assert self.data is not None
-            return {"outputs": self.data.outputs_digest or self.data.digest, "columns": {k: columns[k] for k in ("id", "output", "prompt")}}
+            assert self.outputs is not None and self.data is not None
+            read = {k: columns[k] for k in ("id", "output", "prompt", "image")}
+            return {"outputs": self.outputs.digest, "data": self.data.digest, "columns": read}
         return {
             "model": self.subject.digest,
             "generator": dict(self.subject.generator),
@@ -172,7 +176,7 @@ class TaskPlan:
             "columns": read,
             "data": self.data.digest if self.data else None,
             "extractor": extractor if plan.needs_features else None,
-            "reference": self.reference.digest if self.reference and plan.metric.spec.uses_reference else None,
+            "reference": self.reference.identity if self.reference and plan.metric.spec.uses_reference else None,
         }
 
 
@@ -203,7 +207,9 @@ class EvaluationPlan:
         return replace(self, tasks=tasks, look=look)
 
 
-def plan_evaluation(suite: SuiteLike, subject: Subject, sources: Mapping[str, TaskSources], preset: str | None) -> EvaluationPlan:
+def plan_evaluation(
+    suite: SuiteLike, subject: Subject, sources: Mapping[str, TaskSources], preset: str | None
+) -> EvaluationPlan:
     """Plan look 1 of a suite for a subject; `sources` has what each task reads.
 
     Raises:
@@ -214,7 +220,10 @@ def plan_evaluation(suite: SuiteLike, subject: Subject, sources: Mapping[str, Ta
     if preset is not None and preset not in spec.presets:
         known = ", ".join(spec.presets) or "none"
         raise InputError(f"suite '{spec.suite}' has no preset '{preset}'; it has {known}")
-    tasks = tuple(_plan_task(name, task, suite, subject, sources.get(name, TaskSources()), preset) for name, task in spec.tasks.items())
+    tasks = tuple(
+        _plan_task(name, task, suite, subject, sources.get(name, TaskSources()), preset)
+        for name, task in spec.tasks.items()
+    )
     identity = {
         "version": subject.id,
         "model": subject.digest,
@@ -230,7 +239,7 @@ def _plan_task(
     name: str, task: Task, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None
 ) -> TaskPlan:
     data, reference = sources.data, sources.reference
-    scores = _with_speed(task, data)
+    scores = _with_speed(task, sources.outputs)
     metrics = tuple(MetricPlan(catalogue.get(s.metric, **s.settings), s.settings) for s in scores)
     names = [plan.name for plan in metrics]
     for metric in names:
@@ -251,24 +260,33 @@ def _plan_task(
     target, open_ended = _target(name, task, suite.spec, data, preset)
     settings = {key: value for key, value in task.generate.items() if key not in ENGINE_SETTINGS}
     return TaskPlan(
-        name, task, data, reference, target, open_ended, product, settings, metrics, subject, suite.spec.gate.seed, suite.folder
+        name,
+        task,
+        data,
+        sources.outputs,
+        reference,
+        target,
+        open_ended,
+        product,
+        settings,
+        metrics,
+        subject,
+        suite.spec.gate.seed,
+        suite.folder,
     )
 
 
-def _with_speed(task: Task, data: TaskData | None) -> list[ScoreSpec]:
+def _with_speed(task: Task, outputs: StoredOutputs | None) -> list[ScoreSpec]:
     """The declared metrics, and the speed metrics that every generating task has."""
     scores = list(task.score)
-    if task.outputs is None:
-        automatic: tuple[str, ...] = _AUTOMATIC
-    else:
-        automatic = ("latency",) if data is not None and "latency" in data.columns else ()
+    automatic: tuple[str, ...] = _AUTOMATIC
+    if outputs is not None:
+        automatic = ("latency",) if outputs.timed else ()
     declared = {score.metric for score in scores}
     return scores + [ScoreSpec(metric=name) for name in automatic if name not in declared]
 
 
-def _target(
-    name: str, task: Task, spec: SuiteSpec, data: TaskData | None, preset: str | None
-) -> tuple[int, bool]:
+def _target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:
     sizes: Mapping[str, Preset] = dict(spec.presets)
     wanted = sizes[preset].n if preset is not None else task.n
     if wanted is None and data is None and "full" in spec.presets:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from evalkit.datasets import Dataset
 from evalkit.generators.base import Request
-from evalkit.generators.seeds import sample_seed
-from evalkit.outputs import SCHEMA, write_shard
-from evalkit.runner.batches import build_batch
+from evalkit.generators.seeds import unconditional_requests
+from evalkit.outputs import write_shard
+from evalkit.runner.batches import build_batch, by_call
 from evalkit.runner.features import (
     Arrays,
     Extractor,
@@ -30,14 +29,12 @@ from evalkit.runner.outputs import TaskOutputs, quality_warnings
 from evalkit.runner.plan import MetricPlan, TaskPlan
 from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
+from evalkit.runner.sources import data_labels
 from evalkit.runner.subjects import ShardWriter
 from metrics import catalogue
 from metrics.base import Batch, Estimate, Metric
 from registry.digests import digest
 from registry.entities import StoredEstimate
-
-_STORED_COLUMNS = ("prompt", "image", "latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
-NO_OUTPUT = "no output"
 
 
 class TaskWork:
@@ -71,46 +68,19 @@ class TaskWork:
 
     def _produce(self, rows: Rows, path: Path) -> None:
         if self.plan.product == "stored":
-            write_shard(self._stored_table(rows), path, {})
+            assert self.plan.outputs is not None
+            write_shard(self.plan.outputs.table(rows.start, rows.stop), path, {})
             return
         if self._writer is None:
             assert self.plan.subject.open is not None
             self._writer = self._open.enter_context(self.plan.subject.open(self.plan.task))
-        self._writer.write_shard(list(self._requests(rows)), self.plan.settings, path, task=self.plan.product)
+        self._writer.write_shard(self._requests(rows), self.plan.settings, path, task=self.plan.product)
 
-    def _requests(self, rows: Rows) -> Iterator[Request]:
-        data, column = self.plan.data, "text" if self.plan.product == "likelihood" else "prompt"
-        for position in range(rows.start, rows.stop):
-            seed = sample_seed(self.plan.seed, position)
-            if data is None:
-                yield Request(str(position), position, seed)
-                continue
-            prompts = data.columns.get(column) or data.columns.get("prompt")
-            row = dict(data.rows[position]) if data.rows is not None else {}
-            prompt = prompts[position] if prompts is not None else None
-            if self.plan.product == "likelihood":
-                row["text"] = prompt
-            yield Request(data.sample_ids[position], position, seed, prompt, row)
-
-    def _stored_table(self, rows: Rows) -> pa.Table:
-        data = self.plan.data
-        assert data is not None
-        within = slice(rows.start, rows.stop)
-        output = data.columns.get("output", [None] * len(data))[within]
-        image = data.columns.get("image", [None] * len(data))[within]
-        named: dict[str, Any] = {name: data.columns[name][within] for name in _STORED_COLUMNS if name in data.columns}
-        named |= {
-            "sample_id": list(data.sample_ids[within]),
-            "position": list(range(rows.start, rows.stop)),
-            "seed": [0] * len(rows),
-            "text": output,
-            "error": [
-                NO_OUTPUT if text is None and picture is None else None
-                for text, picture in zip(output, image, strict=True)
-            ],
-        }
-        absent = [None] * len(rows)
-        return pa.table([pa.array(named.get(f.name, absent), type=f.type, from_pandas=True) for f in SCHEMA], SCHEMA)
+    def _requests(self, rows: Rows) -> list[Request]:
+        data, seed = self.plan.data, self.plan.seed
+        if data is None:
+            return unconditional_requests(seed, rows.start, rows.stop)
+        return data.requests(seed, rows.start, rows.stop)
 
     # --- features ---
 
@@ -151,7 +121,7 @@ class TaskWork:
         for plan in missing:
             scores = self.scores(plan)
             scores.forget_estimates()
-            scores.score(rows, batch)
+            scores.score(rows, by_call(batch) if plan.name == "latency" and "latency" in batch.columns else batch)
             self.counts["scored_shards"] += 1
             self.counts[f"scored:{self.plan.name}/{plan.name}"] += 1
 
@@ -209,8 +179,9 @@ class TaskWork:
         facts = [facts for _, facts in self.outputs.ensure(Rows(0, self.plan.target))]
         found = quality_warnings(self.plan.name, facts) if facts else []
         trained = set(self.plan.subject.training_data)
-        for role, source in (("data", self.plan.data), ("reference", self.plan.reference)):
-            if source is not None and trained.intersection({source.digest, source.name, *source.labels}):
+        reference = self.plan.reference.dataset if self.plan.reference else None
+        for role, source in (("data", self.plan.data), ("reference", reference)):
+            if source is not None and trained & data_labels(source):
                 found.append(
                     f"{self.plan.name}: the model's card lists the task's {role} ({source.name}) as training data; "
                     "results may flatter it"
@@ -236,8 +207,8 @@ class TaskWork:
             "hardware": ", ".join(hardware) or None,
             "extractor": self.extractor.identity() if self.extractor else None,
             "data": {"name": data.name, "digest": data.digest, "rows": len(data)} if data else None,
-            "reference": {"name": reference.name, "digest": reference.digest} if reference else None,
-            "slices": {name: sorted(set(map(str, values))) for name, values in data.slices.items()} if data else {},
+            "reference": {"name": reference.dataset.name, "digest": reference.dataset.digest} if reference else None,
+            "slices": slice_values(data, self.plan.target) if data else {},
             "metrics": {plan.name: self._metric_record(plan) for plan in self.plan.metrics},
         }
 
@@ -252,6 +223,11 @@ class TaskWork:
             "reference_state": state,
             "per_shard": plan.per_shard,
         }
+
+
+def slice_values(data: Dataset, target: int) -> dict[str, list[str]]:
+    """The values that each slice takes in the first rows."""
+    return {name: sorted(set(values)) for name, values in data.batch(0, target).slices.items()}
 
 
 def _or_nan(value: float | None) -> float:
