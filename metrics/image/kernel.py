@@ -237,8 +237,8 @@ class KernelInceptionDistance(RowMetric):
         needs=("features",),
         estimand=_ESTIMAND,
         interval=_INTERVAL,
-        validity=f"{LEAST_FOR_INTERVAL} or more independent generated samples; in simulation the one-sided 5 % bounds missed "
-        "at most 5 to 6 %, and up to 7 % where the features have heavy tails",
+        validity=f"{LEAST_FOR_INTERVAL} or more independent generated samples; one-sided 5 % bounds missed at most 5 % "
+        "in simulation, 7 % with fewer than 100 samples or heavy-tailed features",
         source="Bińkowski et al. 2018; subset_mean as torch-fidelity with the reference as first input",
         keys={"subset_mean": "mean over seeded subsets, their standard deviation as spread"},
         uses_reference=True,
