@@ -14,6 +14,7 @@ from registry import records
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion, StoredEstimate
+from registry.gate.serialise import to_json
 from registry.leases import check_token
 from registry.tables import DatasetRow, DecisionRow, EstimateRow, EvaluationRow, PromotionRow
 
@@ -157,7 +158,7 @@ class Evaluations:
                 suite_digest=decision.suite_digest,
                 artifact_digest=decision.artifact_digest,
                 outcome=decision.outcome,
-                record=records.decision_to_json(decision),
+                record=to_json(decision),
             )
             session.add(row)
         return decision
@@ -196,6 +197,11 @@ class Evaluations:
                 actor=promotion.actor,
             )
             session.add(row)
+
+    def drop_promotion(self, promotion: Promotion) -> None:
+        """Take back the record of a promotion whose alias could not be moved."""
+        with writing(self._engine) as session:
+            session.execute(delete(PromotionRow).where(PromotionRow.id == promotion.id))
 
     def promotions(self, name: str, alias: str | None = None) -> list[Promotion]:
         """Promotions of a model, oldest first: the first one of ``champion`` is the default anchor."""

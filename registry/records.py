@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Literal, cast
 
 from metrics.base import Estimate
 from registry.digests import new_id
-from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion, RuleOutcome, StoredEstimate
+from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion, StoredEstimate
+from registry.gate.serialise import from_json
 from registry.tables import DatasetRow, DecisionRow, EstimateRow, EvaluationRow, ModelVersionRow, PromotionRow, SuiteRow
 
 
@@ -106,45 +105,4 @@ def promotion(row: PromotionRow) -> Promotion:
 
 def decision(row: DecisionRow) -> Decision:
     """The record of a decision."""
-    return decision_from_json(row.record)
-
-
-def decision_to_json(given: Decision) -> dict[str, Any]:
-    """A decision as JSON values; `decision_from_json` reads it back."""
-    content = _shallow(given)
-    content["rules"] = [_rule_to_json(rule) for rule in given.rules]
-    content["notes"] = list(given.notes)
-    return content
-
-
-def decision_from_json(content: Mapping[str, Any]) -> Decision:
-    """Rebuild a decision from `decision_to_json`."""
-    values = dict(content)
-    values["rules"] = tuple(_rule_from_json(rule) for rule in values["rules"])
-    values["notes"] = tuple(values["notes"])
-    return Decision(**values)
-
-
-def _rule_to_json(rule: RuleOutcome) -> dict[str, Any]:
-    content = _shallow(rule)
-    for name in ("estimate", "difference"):
-        part: Estimate | None = getattr(rule, name)
-        content[name] = part.to_json() if part else None
-    return content
-
-
-def _rule_from_json(content: Mapping[str, Any]) -> RuleOutcome:
-    values = dict(content)
-    for name in ("estimate", "difference"):
-        values[name] = Estimate.from_json(values[name]) if values[name] else None
-    if values["limit"] is None:
-        values["limit"] = math.nan
-    return RuleOutcome(**values)
-
-
-def _shallow(given: Decision | RuleOutcome) -> dict[str, Any]:
-    content = {item.name: getattr(given, item.name) for item in fields(given)}
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in content.items()
-    }
+    return from_json(row.record)
