@@ -89,11 +89,8 @@ class ShardFolder:
 
     def existing(self, suffix: str) -> list[Rows]:
         """Ranges of all shards with this suffix, in order; unchecked."""
-        found = []
-        for path in self.path.glob(f"rows-*.{suffix}"):
-            if match := _NAME.match(path.name):
-                found.append(Rows(int(match[1]), int(match[2])))
-        return sorted(found)
+        matches = (_NAME.match(path.name) for path in self.path.glob(f"rows-*.{suffix}"))
+        return sorted(Rows(int(match[1]), int(match[2])) for match in matches if match)
 
     def check(self, path: Path, inspect: Inspect) -> Facts | None:
         """Return the facts of a sound shard; None where there is none (a damaged one is removed)."""

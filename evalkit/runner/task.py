@@ -31,8 +31,8 @@ from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
 from evalkit.runner.sources import data_labels
 from evalkit.runner.subjects import ShardWriter
-from metrics import catalogue
 from metrics.base import Batch, Estimate, Metric
+from metrics.catalogue import get as get_metric
 from registry.digests import digest
 from registry.entities import StoredEstimate
 
@@ -142,7 +142,7 @@ class TaskWork:
             return plan.metric
         assert self.plan.reference is not None
         state = reference_state(self.home, plan.metric, self.plan.reference, self._reference_features)
-        return catalogue.get(plan.name, reference=state, **plan.settings)
+        return get_metric(plan.name, reference=state, **plan.settings)
 
     # --- results ---
 
