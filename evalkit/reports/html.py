@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
 from evalkit.reports import charts
@@ -63,7 +63,7 @@ def _chart(line: Line) -> Markup:
     drawn = charts.plot(line)
     if drawn is None:
         return Markup("")
-    label = f"{line.label}: {interval(line.estimate, line.units)}"
+    label = shown(line.label) + f": {interval(line.estimate, line.units)}"
     if line.champion is not None:
         label += f"; champion {interval(line.champion, line.units)}"
     for limit in line.limits:
@@ -91,7 +91,7 @@ def _boxes(drawn: charts.Plot) -> Markup:
 
 def _picture(sample: Sample) -> Markup:
     """An image as a data URI, decoded and encoded again so that nothing but its pixels gets into the page."""
-    label = f"output {sample.sample_id} of task {sample.task}"
+    label = shown(f"output {sample.sample_id} of task {sample.task}")
     encoded = _reencoded(sample.image or b"")
     if encoded is None:
         return Markup('<span class="unreadable">not a readable image</span>')
@@ -138,11 +138,8 @@ def _champion_note(line: Line) -> Sequence[str]:
     ]
 
 
-def _score_of(sample: Sample, metric: str | None) -> Markup:
-    scores = sample.scores
-    if metric is None or metric not in scores:
-        return escape(f"unscored: {sample.reason}") if sample.reason else Markup("")
-    value = scores[metric]
-    return escape(
-        f"{metric} {number(value)}" if value is not None else f"unscored: {sample.reason or 'no reason given'}"
-    )
+def _score_of(sample: Sample, metric: str | None) -> str:
+    value = sample.scores.get(metric) if metric is not None else None
+    if value is not None:
+        return f"{metric} {number(value)}"
+    return shown(f"unscored: {sample.reason}") if sample.reason else ""
