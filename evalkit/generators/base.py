@@ -36,7 +36,7 @@ class Request:
 class Generation:
     """One output: `text`, or `image` as uint8 ``[height, width, 3]`` RGB; or `error` that says why there is none.
 
-    `latency` is in seconds, as the caller waited; None lets evalkit use the batch's wall time.
+    `latency` is in seconds, as the caller waited; None lets evalkit use the batch's wall time, NaN means unknown.
     """
 
     text: str | None = None

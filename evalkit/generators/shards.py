@@ -27,6 +27,7 @@ from metrics.errors import InputError
 Task = Literal["generate", "likelihood"]
 Result = Generation | tuple[str, LogLikelihood]
 DEFAULT_BATCH = 32
+_FOR_EVALKIT = frozenset({"call", "env", "time_limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def make_shard(
     if not requests:
         raise InputError("a shard needs at least one request")
     redact = redact or Redactor()
+    settings = {name: value for name, value in settings.items() if name not in _FOR_EVALKIT}
     batch_size = settings.get("batch_size", getattr(generator, "batch_size", DEFAULT_BATCH))
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise InputError(f"`batch_size: {batch_size}` cannot be used; expected a positive integer")
@@ -176,7 +178,8 @@ def _row(request: Request, result: Result, elapsed: float, redact: Callable[[str
         error = outcome.error or (None if math.isfinite(outcome.nll) else "not finite")
         row |= {"text": _encodable(text), "bytes": len(text.encode("utf-8", "replace")), "words": len(text.split())}
         row |= {"nll": outcome.nll if error is None else None, "tokens": outcome.tokens}
-    row["latency"] = elapsed if outcome.latency is None else outcome.latency
+    latency = elapsed if outcome.latency is None else outcome.latency
+    row["latency"] = latency if math.isfinite(latency) else None
     row["error"] = None if error is None else redact(error)
     return row
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalkit.generators.base import Generation, GenerationFailed, Modality, Request
+from evalkit.exported import load_exported
+from evalkit.generators.base import Generation, Modality, Request
 from evalkit.generators.images import ImageFormat, generations_from, positive_shape
-from evalkit.generators.redaction import one_line
 from evalkit.generators.seeds import standard_normal
 from evalkit.generators.shards import DEFAULT_BATCH
 from metrics.errors import InputError
@@ -38,6 +38,7 @@ class TorchModule:
         module: torch.nn.Module,
         settings: Mapping[str, Any] | None = None,
         *,
+        exported: bool = False,
         fixed_batch: int | None = None,
         name: str = "torch",
     ) -> None:
@@ -53,7 +54,7 @@ class TorchModule:
             self.device = "cuda"
         self._module = module.to(self.device)
         self._lock = threading.Lock()
-        if not getattr(module, "_evalkit_exported", False):
+        if not exported:  # exported programs have no modes
             module.eval()
 
     @classmethod
@@ -64,10 +65,10 @@ class TorchModule:
             raise InputError(f"there is no model file {path}")
         settings = dict(description.get("settings") or {})
         if path.suffix == ".pt2":
-            module, inferred, fixed_batch = load_exported(path)
-            if inferred is not None:
-                settings.setdefault("latent", list(inferred))
-            return cls(module, settings, fixed_batch=fixed_batch, name=path.name)
+            exported = load_exported(path, trust_pickle=trust_pickle)
+            if exported.input_shape is not None:
+                settings.setdefault("latent", list(exported.input_shape))
+            return cls(exported.module, settings, exported=True, fixed_batch=exported.fixed_batch, name=path.name)
         if not trust_pickle:
             raise InputError(
                 f"{path.name} is a pickled model, and loading it can run code; export it with torch.export to .pt2, "
@@ -112,25 +113,6 @@ class TorchModule:
             shape = list(output.shape)
             return [Generation(error=f"wrong shape {shape}; expected {size} images first")] * count
         return generations_from(output[:count], form)
-
-
-def load_exported(path: Path) -> tuple[torch.nn.Module, tuple[int, ...] | None, int | None]:
-    """Load a ``.pt2`` file: the module, the shape of its one input without the batch, and its batch size if fixed."""
-    import torch
-
-    try:
-        program = torch.export.load(path)
-        module = program.module()
-    except Exception as error:  # whatever a broken or foreign archive makes torch raise
-        raise GenerationFailed(f"{path.name} is not a usable .pt2 model: {one_line(error)}") from None
-    module._evalkit_exported = True  # type: ignore[assignment]  # exported modules have no train and eval modes
-    inputs = set(program.graph_signature.user_inputs)
-    shapes = [n.meta["val"].shape for n in program.graph.nodes if n.op == "placeholder" and n.name in inputs]
-    if len(shapes) != 1 or len(shapes[0]) < 2:
-        return module, None, None
-    batch, *latent = shapes[0]
-    fixed = batch if isinstance(batch, int) else None
-    return module, tuple(latent) if all(isinstance(d, int) for d in latent) else None, fixed
 
 
 def _device_of(module: torch.nn.Module) -> str | None:
