@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -82,6 +82,13 @@ class ShardFolder:
             )
         if recorded is None:
             write_atomically(meta, json.dumps({"digest": digest, "describes": describes}, indent=1).encode())
+
+    @classmethod
+    def known(cls, parent: Path, digest: str) -> Self:
+        """The folder of a digest, only to read what others have put there."""
+        folder = cls.__new__(cls)
+        folder.digest, folder.path, folder._sealed = digest, parent / short(digest), {}
+        return folder
 
     def file(self, rows: Rows, suffix: str) -> Path:
         """Where the shard of these rows lies."""
