@@ -59,7 +59,9 @@ def publish(
 
     results = StoredResults(settings.home, evaluation)
     samples = worst_samples(results, suite.spec, expected=expected_answers(suite, registry))
-    champion = next((v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id), None)
+    champion = next(
+        (v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id), None
+    )
     card = scorecard.build(
         version,
         suite.spec,
