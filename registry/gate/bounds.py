@@ -106,6 +106,9 @@ def _margin_limits(check: Check, evidence: Evidence, confidence: float) -> tuple
 
 
 def _reading(check: Check, own: Estimate, difference: Estimate | None, limits: tuple[float, float, float]) -> Reading:
+    from registry.gate.exact import exact_bounds
+
+    own = exact_bounds(own)
     compared = own if difference is None else difference
     near, far = (compared.low, compared.high) if check.side == "min" else (compared.high, compared.low)
     return Reading(own, difference, compared.value, *limits, near, far)
