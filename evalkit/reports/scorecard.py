@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -19,6 +19,13 @@ from registry.spec import SuiteSpec
 QUADRANTS: tuple[Quadrant, ...] = ("quality", "diversity", "speed", "safety")
 GALLERY_IMAGES = 24
 GALLERY_TEXTS = 12
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """The worst of some outcomes; None where there are none."""
+    found = set(outcomes)
+    ordered: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
+    return next((outcome for outcome in ordered if outcome in found), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +57,7 @@ class Line:
     @property
     def outcome(self) -> Outcome | None:
         """The worst outcome of its rules; None where no rule is on it."""
-        for outcome in ("fail", "inconclusive", "pass"):
-            if any(rule.outcome == outcome for rule in self.rules):
-                return outcome
-        return None
+        return worst(rule.outcome for rule in self.rules)
 
     @property
     def limits(self) -> tuple[float, ...]:
@@ -72,6 +76,11 @@ class Section:
     def measured(self) -> bool:
         """Whether the suite measured anything here."""
         return bool(self.lines)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The worst outcome of the rules on its lines; None where no rule is on any."""
+        return worst(rule.outcome for line in self.lines for rule in line.rules)
 
 
 @dataclass(frozen=True, slots=True)
