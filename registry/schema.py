@@ -30,3 +30,7 @@ def render() -> str:
 def publish() -> None:
     """Write the published file; run after every change of the specification."""
     PUBLISHED.write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    publish()

@@ -10,13 +10,13 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -252,19 +252,20 @@ class Gate(_Strict):
         return self.alpha * (self.spending[look - 1] if self.spending else 1 / self.looks)
 
 
+def _check_task_name(name: str) -> str:
+    if not re.match(r"^[A-Za-z0-9_-]{1,60}$", name):
+        raise ValueError(f"task name {name!r}: use letters, digits, '_' and '-'")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_check_task_name)]
+
+
 class SuiteSpec(_Strict):
     """A named list of tasks with the gate's rules."""
 
     suite: str = Field(pattern=NAME)
     description: str = ""
     presets: dict[Literal["quick", "full"], Preset] = Field(default_factory=dict)
-    tasks: dict[str, Task] = Field(min_length=1)
+    tasks: dict[TaskName, Task] = Field(min_length=1)
     gate: Gate = Gate()
-
-    @field_validator("tasks")
-    @classmethod
-    def _task_names(cls, tasks: dict[str, Task]) -> dict[str, Task]:
-        for name in tasks:
-            if not re.match(r"^[A-Za-z0-9_-]{1,60}$", name):
-                raise ValueError(f"task name {name!r}: use letters, digits, '_' and '-'")
-        return tasks

@@ -125,6 +125,8 @@ class _Reader:
             return None
         if kind == "bool" and text.lower() in {"true", "false"}:
             return text.lower() == "true"
+        if kind == "float" and text.lower().lstrip("+-") in {".inf", ".nan"}:
+            raise self._error(node, f"{text} is not a number that can be used here")
         try:
             number = int(text) if kind == "int" else float(text) if kind == "float" else None
         except ValueError:
