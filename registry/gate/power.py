@@ -72,6 +72,7 @@ class _Plan:
     rate: bool
     per_sample: bool
     value: float | None
+    earlier: float | None
     deviation: float | None
     known: str
 
@@ -152,7 +153,8 @@ def _plan(rule: Rule, known: Estimate | None) -> _Plan:
     spec = target.spec
     per_sample = issubclass(target, SampleMetric)
     rate = per_sample and spec.interval.lower().startswith("wilson")
-    value = rule.expected if rule.expected is not None else None if known is None else known.value
+    earlier = None if known is None else known.value
+    value = rule.expected if rule.expected is not None else earlier
     bounded = per_sample and (spec.low, spec.high) == (0, 1)
     if value is None and bounded:
         absolute = rule.min if rule.min is not None else rule.max
@@ -168,7 +170,7 @@ def _plan(rule: Rule, known: Estimate | None) -> _Plan:
         source = f"deviation {deviation:.3g}, the largest possible"
     if "block" in spec.interval:
         source += ", t over blocks, which at another n measure another value"
-    return _Plan(spec, rate, per_sample, value, deviation, source)
+    return _Plan(spec, rate, per_sample, value, earlier, deviation, source)
 
 
 def _comparisons(
@@ -189,14 +191,17 @@ def _comparisons(
     sign = 1 if side == "min" else -1
     paired = plan.per_sample and suite.tasks[rule.task].data is not None
     correlation = PAIR_CORRELATION if paired else 0.0
-    limit = None if rule.margin.relative and plan.value is None else -sign * rule.margin.absolute(plan.value or 0.0)
+    base = plan.earlier if plan.earlier is not None else plan.value
+    limit = None if rule.margin.relative and base is None else -sign * rule.margin.absolute(base or 0.0)
+    better = 0.0 if rule.expected is None or plan.earlier is None else rule.expected - plan.earlier
     deviation = None
     if plan.deviation is not None:
         widening = rule.margin.amount if rule.margin.relative else 0.0
         deviation = plan.deviation * (math.sqrt(2 * (1 - correlation)) + widening)
     name = f"{rule.metric} {'>=' if sign > 0 else '<='} champion {'-' if sign > 0 else '+'} {margin_text(rule.margin)}"
-    basis = f"equal to the champion, {'pairs correlate by' if paired else 'correlation'} {correlation:g}; {plan.known}"
-    yield side, limit, 0.0, deviation, name, basis
+    truth = f"{better:+.3g} against the champion" if better else "equal to the champion"
+    basis = f"{truth}, {'pairs correlate by' if paired else 'correlation'} {correlation:g}; {plan.known}"
+    yield side, limit, better, deviation, name, basis
 
 
 def _power_at(truth: float, limit: float, side: Side, alpha: float, deviation: float | None) -> Callable[[int], float]:
