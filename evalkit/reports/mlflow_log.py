@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.config import Settings
+from evalkit.reports.mlflow_rows import MAX_ROWS, log_traces, table
 from evalkit.reports.samples import Sample
 from evalkit.reports.serialise import decision_json, estimates_json, to_json
-from registry.digests import digest
+from registry.digests import digest, short
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion
 from registry.spec import SuiteSpec
 
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
 EXPERIMENT = "evalkit"
 TAG_EVALUATION = "evalkit.evaluation"
 TAG_LOGGED = "evalkit.logged"
-MAX_ROWS = 100
+TAG_ROWS = "evalkit.rows"
 MAX_FILE_BYTES = 64 * 2**20
 MAX_TOTAL_BYTES = 256 * 2**20
-_MAX_CELL = 10_000
 _TABLE = "samples.json"
 
 
@@ -91,10 +91,12 @@ def log_evaluation(
         files: artifact path to a local file or folder; files over 64 MiB, and those beyond 256 MiB together, are
             left out and listed in ``left_out.json``.
         decision: the gate's decision; it may be logged later by calling this again.
-        samples: rows for MLflow's evaluation view, in the order to show (the worst first); the first 100 are kept.
+        samples: text results for MLflow's evaluation view, in the order to show (the worst first); the first 100
+            are kept, images are left to the scorecard.
         datasets: data sets to name as the run's inputs.
     """
-    payload = _Payload(version, suite, evaluation, decision, scorecard_html, files or {}, samples[:MAX_ROWS], datasets)
+    rows = [sample for sample in samples if sample.image is None][:MAX_ROWS]
+    payload = _Payload(version, suite, evaluation, decision, scorecard_html, files or {}, rows, datasets)
     content = _content_digest(payload)
     with _quiet():
         client = _client(settings)
@@ -105,6 +107,7 @@ def log_evaluation(
         _log_numbers(client, run_id, payload)
         _log_inputs(client, run_id, payload)
         _log_files(client, run_id, payload)
+        _log_rows(client, settings.tracking_uri, run, payload)
         _link_version(client, run_id, payload)
         client.set_tag(run_id, TAG_LOGGED, content)
         client.set_terminated(run_id, "FINISHED", end_time=evaluation.finished_at)
@@ -300,33 +303,21 @@ def _upload(client: MlflowClient, run_id: str, files: Mapping[str, Path]) -> lis
     return left_out
 
 
+def _log_rows(client: MlflowClient, tracking_uri: str, run: Run, payload: _Payload) -> None:
+    """Show the rows in MLflow's evaluation view, unless an earlier attempt has done so."""
+    if not payload.samples:
+        return
+    content = short(digest(table(payload.samples)))
+    if run.data.tags.get(TAG_ROWS) == content:
+        return
+    if log_traces(tracking_uri, run, payload.version.model_id, payload.samples):
+        client.set_tag(run.info.run_id, TAG_ROWS, content)
+
+
 def _link_version(client: MlflowClient, run_id: str, payload: _Payload) -> None:
     name, number = payload.version.name, str(payload.version.version)
     client.set_model_version_tag(name, number, "evalkit.evaluation", payload.evaluation.id)
     client.set_model_version_tag(name, number, "evalkit.run", run_id)
-
-
-def table(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Rows for MLflow's evaluation view, in its ``split`` form; long texts are cut at 10,000 characters."""
-    names = sorted({metric for sample in samples for metric in sample.scores})
-    columns = ["task", "sample_id", "inputs", "outputs", "expected", *names, "reason"]
-    data = [
-        [
-            sample.task,
-            sample.sample_id,
-            _cut(sample.prompt),
-            _cut(sample.text if sample.text is not None else "(image)" if sample.image else None),
-            _cut(" | ".join(sample.expected)),
-            *(sample.scores.get(name) for name in names),
-            sample.reason,
-        ]
-        for sample in samples
-    ]
-    return {"columns": columns, "data": data}
-
-
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
 
 
 def _content_digest(payload: _Payload) -> str:
@@ -336,7 +327,7 @@ def _content_digest(payload: _Payload) -> str:
         for target, local in payload.files.items()
         for path in ([p for p in local.rglob("*") if p.is_file()] if local.is_dir() else [local])
     }
-    return digest(
+    content = digest(
         {
             "version": payload.version.reference,
             "evaluation": to_json(payload.evaluation),
@@ -346,6 +337,7 @@ def _content_digest(payload: _Payload) -> str:
             "rows": table(payload.samples),
         }
     )
+    return short(content)
 
 
 def _write_json(path: Path, value: Any) -> None:

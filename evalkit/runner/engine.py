@@ -204,7 +204,7 @@ def run(
     lease = registry.acquire(f"evaluate:{plan.digest}")
     try:
         with _heartbeat(registry, lease):
-            return _evaluate(registry, settings, version, plan, lease, progress, log)
+            return _Session(registry, settings, version, plan, lease, progress, log).evaluate()
     finally:
         registry.release(lease)
 
@@ -238,68 +238,78 @@ def score(
     return evaluation, work
 
 
-def _evaluate(
-    registry: Registry,
-    settings: Settings,
-    version: ModelVersion,
-    plan: EvaluationPlan,
-    lease: Lease,
-    progress: Report | None,
-    log: LogEvaluation | None,
-) -> Evaluation:
-    """Do the work under a lease."""
-    from evalkit.jobs import run_durably
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One run under a lease."""
 
-    row = registry.open_evaluation(
-        version, digest=plan.digest, token=lease.token, look=plan.look, preset=plan.preset, targets=plan.targets,
-        suite_digest=plan.suite.digest,
-    )  # fmt: skip
-    if row.status == "finished" and (row.run_id is not None or log is None):
-        return row  # another process finished it while this one waited for the lease
+    registry: Registry
+    settings: Settings
+    version: ModelVersion
+    plan: EvaluationPlan
+    lease: Lease
+    report: Report | None
+    log: LogEvaluation | None
 
-    def store(results: Results) -> None:
-        registry.finish_evaluation(
-            row.id, estimates=results.estimates, token=lease.token, warnings=results.warnings,
-            details=results.details, failed=results.failed,
+    def evaluate(self) -> Evaluation:
+        """Do what is left to do and return the stored evaluation."""
+        plan = self.plan
+        row = self.registry.open_evaluation(
+            self.version, digest=plan.digest, token=self.lease.token, look=plan.look, preset=plan.preset,
+            targets=plan.targets, suite_digest=plan.suite.digest,
         )  # fmt: skip
+        if row.status == "finished" and (row.run_id is not None or self.log is None):
+            return row  # another process finished it while this one waited for the lease
+        work = self._work(row)
+        try:
+            from evalkit.jobs import run_durably
 
-    def log_results() -> None:
-        assert log is not None
-        run_id = log(registry.evaluation_by_id(row.id), work.files())
-        registry.annotate_evaluation(row.id, token=lease.token, run_id=run_id)
+            made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
+        except GenerationFailed as error:
+            return self._fail(row, work, str(error))
+        except InputError as error:
+            if row.status != "finished":
+                self._fail(row, work, str(error))
+            raise
+        except BaseException:
+            work.stop()
+            raise
+        finally:
+            work.close()
+        total: Counter[str] = Counter()
+        for counts in made:
+            total.update(counts)
+        self.registry.annotate_evaluation(row.id, token=self.lease.token, details={"counts": dict(total)})
+        return self.registry.evaluation_by_id(row.id)
 
-    work = Work(plan, settings.home, store=store, log=log_results if log is not None else None, report=progress)
-    try:
-        made = run_durably(settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
-    except GenerationFailed as error:
-        return _fail(registry, row, lease, plan, work, str(error))
-    except InputError as error:
-        _fail(registry, row, lease, plan, work, str(error))
-        raise
-    except BaseException:
-        work.stop()
-        raise
-    finally:
-        work.close()
-    total: Counter[str] = Counter()
-    for counts in made:
-        total.update(counts)
-    registry.annotate_evaluation(row.id, token=lease.token, details={"counts": dict(total)})
-    return registry.evaluation_by_id(row.id)
+    def _work(self, row: Evaluation) -> Work:
+        token = self.lease.token
 
+        def store(results: Results) -> None:
+            self.registry.finish_evaluation(
+                row.id, estimates=results.estimates, token=token, warnings=results.warnings,
+                details=results.details, failed=results.failed,
+            )  # fmt: skip
 
-def _fail(
-    registry: Registry, row: Evaluation, lease: Lease, plan: EvaluationPlan, work: Work, reason: str
-) -> Evaluation:
-    from registry.leases import LeaseLostError
+        def log_results() -> None:
+            assert self.log is not None
+            run_id = self.log(self.registry.evaluation_by_id(row.id), work.files())
+            self.registry.annotate_evaluation(row.id, token=token, run_id=run_id)
 
-    details = {"seed": plan.seed, "design": design_digest(plan), "counts": dict(work.counts), "tasks": {}}
-    try:
-        return registry.finish_evaluation(
-            row.id, estimates=(), token=lease.token, warnings=(reason,), details=details, failed=True
+        log = log_results if self.log is not None else None
+        work = Work(self.plan, self.settings.home, store=store, log=log, report=self.report)
+        return work
+
+    def _fail(self, row: Evaluation, work: Work, reason: str) -> Evaluation:
+        """Close the evaluation as failed, with the reason as its warning."""
+        details = {
+            "seed": self.plan.seed,
+            "design": design_digest(self.plan),
+            "counts": dict(work.counts),
+            "tasks": {},
+        }
+        return self.registry.finish_evaluation(
+            row.id, estimates=(), token=self.lease.token, warnings=(reason,), details=details, failed=True
         )
-    except LeaseLostError:
-        return row
 
 
 def _at_look(

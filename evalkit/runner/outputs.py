@@ -6,14 +6,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evalkit.outputs import read_shard
 from evalkit.runner.shards import Facts, Rows, ShardFolder, cover
+from metrics.base import Batch
 from metrics.errors import InputError
 
 SUFFIX = "parquet"
@@ -101,6 +104,22 @@ def inspect_outputs(path: Path, rows: Rows) -> Facts:
     }
 
 
+def speed_batch(folder: ShardFolder, wanted: Rows) -> Batch:
+    """One entry per whole shard within the wanted rows: samples, seconds and peak memory of its generation."""
+    found = []
+    for rows in folder.existing(SUFFIX):
+        if wanted.start <= rows.start and rows.stop <= wanted.stop:
+            facts = folder.check(folder.file(rows, SUFFIX), partial(inspect_outputs, rows=rows))
+            if facts is not None:
+                found.append((rows.stem, facts))
+    columns = {
+        "samples": np.array([facts["rows"] for _, facts in found], np.float64),
+        "seconds": np.array([_or_nan(facts["seconds"]) for _, facts in found]),
+        "peak_memory": np.array([_or_nan(facts["peak_memory"]) for _, facts in found]),
+    }
+    return Batch(sample_ids=[stem for stem, _ in found], columns=columns)
+
+
 def quality_warnings(task: str, facts: Sequence[Facts]) -> list[str]:
     """Warnings that the outputs themselves call for: unusable, empty, all the same."""
     rows = sum(f["rows"] for f in facts)
@@ -145,3 +164,7 @@ def _number(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -16,8 +16,8 @@ from evalkit.datasets import Dataset
 from evalkit.generators.seeds import SEED_SCHEME
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
-from metrics import catalogue
 from metrics.base import Metric, SampleMetric
+from metrics.catalogue import get as get_metric
 from metrics.errors import InputError
 from registry.digests import digest, file_digest
 from registry.spec import Preset, ScoreSpec, SuiteSpec, Task
@@ -220,10 +220,7 @@ def plan_evaluation(
     if preset is not None and preset not in spec.presets:
         known = ", ".join(spec.presets) or "none"
         raise InputError(f"suite '{spec.suite}' has no preset '{preset}'; it has {known}")
-    tasks = tuple(
-        _plan_task(name, task, suite, subject, sources.get(name, TaskSources()), preset)
-        for name, task in spec.tasks.items()
-    )
+    tasks = tuple(_plan_task(name, suite, subject, sources.get(name, TaskSources()), preset) for name in spec.tasks)
     identity = {
         "version": subject.id,
         "model": subject.digest,
@@ -235,12 +232,11 @@ def plan_evaluation(
     return EvaluationPlan(suite, subject, preset, 1, tasks, digest(identity))
 
 
-def _plan_task(
-    name: str, task: Task, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None
-) -> TaskPlan:
+def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None) -> TaskPlan:
+    task = suite.spec.tasks[name]
     data, reference = sources.data, sources.reference
     scores = _with_speed(task, sources.outputs)
-    metrics = tuple(MetricPlan(catalogue.get(s.metric, **s.settings), s.settings) for s in scores)
+    metrics = tuple(MetricPlan(get_metric(s.metric, **s.settings), s.settings) for s in scores)
     names = [plan.name for plan in metrics]
     for metric in names:
         if names.count(metric) > 1:
@@ -287,7 +283,7 @@ def _with_speed(task: Task, outputs: StoredOutputs | None) -> list[ScoreSpec]:
 
 
 def _target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:
-    sizes: Mapping[str, Preset] = dict(spec.presets)
+    sizes: dict[str, Preset] = {size: spec.presets[size] for size in spec.presets}
     wanted = sizes[preset].n if preset is not None else task.n
     if wanted is None and data is None and "full" in spec.presets:
         wanted = spec.presets["full"].n

@@ -35,13 +35,13 @@ class MetricScores:
         return self.metric if isinstance(self.metric, SampleMetric) else None
 
     @property
-    def _from_rows(self) -> bool:
+    def from_rows(self) -> bool:
         """Whether all estimates follow from the score rows, so that no states need to be kept."""
         return self._per_sample is not None and type(self._per_sample).batch_components is SampleMetric.batch_components
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
-        return (*((STATES,) if not self._from_rows else ()), *((ROWS,) if self._per_sample is not None else ()))
+        return (*((STATES,) if not self.from_rows else ()), *((ROWS,) if self._per_sample is not None else ()))
 
     def has(self, rows: Rows) -> bool:
         """Whether the shard of these rows is stored and sound."""
@@ -50,7 +50,7 @@ class MetricScores:
 
     def score(self, rows: Rows, batch: Batch) -> None:
         """Score a batch and store what came of it."""
-        if not self._from_rows:
+        if not self.from_rows:
             data = states_to_bytes(_states(self.metric, batch))
             self.folder.write(self.folder.file(rows, STATES), data, {"rows": len(rows)})
         if self._per_sample is not None:
@@ -75,7 +75,7 @@ class MetricScores:
         self, target: int, shard_size: int, *, confidence: float, load: Loader | None, only: str | None = None
     ) -> dict[str, dict[str, Estimate]]:
         """Estimates by slice (``""`` or ``name=value``) and key; `only` restricts them to one slice."""
-        if self._per_sample is not None and self._from_rows:
+        if self._per_sample is not None and self.from_rows:
             scores = self.rows(target, shard_size)
             return {
                 name: self._per_sample.summarise(part, confidence=confidence)

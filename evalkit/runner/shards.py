@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -83,17 +83,21 @@ class ShardFolder:
         if recorded is None:
             write_atomically(meta, json.dumps({"digest": digest, "describes": describes}, indent=1).encode())
 
+    @classmethod
+    def known(cls, parent: Path, digest: str) -> Self:
+        """The folder of a digest, only to read what others have put there."""
+        folder = cls.__new__(cls)
+        folder.digest, folder.path, folder._sealed = digest, parent / short(digest), {}
+        return folder
+
     def file(self, rows: Rows, suffix: str) -> Path:
         """Where the shard of these rows lies."""
         return self.path / f"{rows.stem}.{suffix}"
 
     def existing(self, suffix: str) -> list[Rows]:
         """Ranges of all shards with this suffix, in order; unchecked."""
-        found = []
-        for path in self.path.glob(f"rows-*.{suffix}"):
-            if match := _NAME.match(path.name):
-                found.append(Rows(int(match[1]), int(match[2])))
-        return sorted(found)
+        matches = (_NAME.match(path.name) for path in self.path.glob(f"rows-*.{suffix}"))
+        return sorted(Rows(int(match[1]), int(match[2])) for match in matches if match)
 
     def check(self, path: Path, inspect: Inspect) -> Facts | None:
         """Return the facts of a sound shard; None where there is none (a damaged one is removed)."""

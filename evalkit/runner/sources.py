@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,8 @@ def _join(name: str, data: Dataset, source: Dataset) -> StoredOutputs:
         return StoredOutputs(source, matched, data)
     if len(source) != len(data):
         raise InputError(
-            f"task '{name}': {source.name} has {len(source)} outputs for {len(data)} rows of {data.name}; give both an id"
+            f"task '{name}': {source.name} has {len(source)} outputs for {len(data)} rows of {data.name}; "
+            "give both an id"
         )
     return StoredOutputs(source, tuple(range(len(data))), data)
 
@@ -220,6 +222,6 @@ def _described(description: Mapping[str, Any], model: Path, version: ModelVersio
 
 
 def _number(value: Any, kind: pa.DataType) -> float | int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         return None
     return int(value) if pa.types.is_integer(kind) else float(value)

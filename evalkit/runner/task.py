@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evalkit.datasets import Dataset
 from evalkit.generators.base import Request
 from evalkit.generators.seeds import unconditional_requests
@@ -25,14 +23,14 @@ from evalkit.runner.features import (
     reference_key,
     reference_state,
 )
-from evalkit.runner.outputs import TaskOutputs, quality_warnings
+from evalkit.runner.outputs import TaskOutputs, quality_warnings, speed_batch
 from evalkit.runner.plan import MetricPlan, TaskPlan
 from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
 from evalkit.runner.sources import data_labels
 from evalkit.runner.subjects import ShardWriter
-from metrics import catalogue
-from metrics.base import Batch, Estimate, Metric
+from metrics.base import Estimate, Metric
+from metrics.catalogue import get as get_metric
 from registry.digests import digest
 from registry.entities import StoredEstimate
 
@@ -142,7 +140,7 @@ class TaskWork:
             return plan.metric
         assert self.plan.reference is not None
         state = reference_state(self.home, plan.metric, self.plan.reference, self._reference_features)
-        return catalogue.get(plan.name, reference=state, **plan.settings)
+        return get_metric(plan.name, reference=state, **plan.settings)
 
     # --- results ---
 
@@ -165,13 +163,7 @@ class TaskWork:
         return found
 
     def _speed(self, plan: MetricPlan) -> dict[str, Estimate]:
-        shards = self.outputs.shards(Rows(0, self.plan.target))
-        columns = {
-            "samples": np.array([facts["rows"] for _, facts in shards], np.float64),
-            "seconds": np.array([_or_nan(facts["seconds"]) for _, facts in shards]),
-            "peak_memory": np.array([_or_nan(facts["peak_memory"]) for _, facts in shards]),
-        }
-        batch = Batch(sample_ids=[rows.stem for rows, _ in shards], columns=columns)
+        batch = speed_batch(self.outputs.folder, Rows(0, self.plan.target))
         return plan.metric.compute(plan.metric.update(plan.metric.init(), batch))
 
     def warnings(self) -> list[str]:
@@ -228,7 +220,3 @@ class TaskWork:
 def slice_values(data: Dataset, target: int) -> dict[str, list[str]]:
     """The values that each slice takes in the first rows."""
     return {name: sorted(set(values)) for name, values in data.batch(0, target).slices.items()}
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
