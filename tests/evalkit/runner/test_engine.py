@@ -5,10 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from evalkit.runner.engine import run
-from metrics.errors import InputError
 from registry.entities import Evaluation, ModelVersion
 
-from .conftest import QUESTIONS, Project
+from .conftest import Project
 
 Register = Callable[..., ModelVersion]
 
