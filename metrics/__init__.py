@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics.base import Batch, Estimate, Metric, MetricSpec, SampleMetric, Score, Scores, State
-from metrics.catalogue import catalogue, get
+from metrics.catalogue import catalogue, get, register
 from metrics.errors import InputError
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "State",
     "catalogue",
     "get",
+    "register",
 ]

@@ -12,12 +12,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from metrics.statistics.rows import Quantity
 
 FloatArray = NDArray[np.float64]
 Direction = Literal["lower", "higher", "none"]
@@ -309,9 +312,63 @@ class SampleMetric(Metric):
     """A metric that is a mean, rate or ratio of one score per sample.
 
     Subclasses write `score`; state, intervals (Wilson for rates, clustered errors where samples share a
-    cluster, t elsewhere, the delta method for ratios) and paired comparison follow from the scores.
+    cluster, t elsewhere, the delta method for ratios) and paired comparison follow from the scores. A score's
+    range is the spec's, unless `quantities` says otherwise.
     """
+
+    quantiles: ClassVar[Mapping[str, float]] = {}
+    """Key to quantile of the scores; the state then keeps every score."""
 
     @abstractmethod
     def score(self, batch: Batch) -> Scores:
         """Score every sample of the batch."""
+
+    def quantities(self) -> dict[str, Quantity]:
+        """Key to what it estimates; quantiles apart."""
+        from metrics.statistics.rows import Quantity
+
+        return {PRIMARY: Quantity(low=self.spec.low, high=self.spec.high, estimand=self.spec.estimand)}
+
+    def components(self, scores: Scores) -> dict[str, Scores]:
+        """Key to the rows whose ratio it is; override where keys follow from the stored rows."""
+        return {PRIMARY: scores}
+
+    def batch_components(self, batch: Batch) -> dict[str, Scores]:
+        """`components` of a batch; override where a key needs columns that the stored rows lack."""
+        return self.components(self.score(batch))
+
+    def init(self) -> State:
+        """Return the state of no samples."""
+        from metrics.statistics.sample_state import empty
+
+        return empty(self)
+
+    def update(self, state: State, batch: Batch) -> State:
+        """Return the state with a batch added; the given state is left as it was."""
+        from metrics.statistics.sample_state import state_of
+
+        return self.merge(state, state_of(self, self.batch_components(batch)))
+
+    def merge(self, a: State, b: State) -> State:
+        """Return the state of both runs of samples, a's before b's."""
+        from metrics.statistics.sample_state import merge
+
+        return merge(self, a, b)
+
+    def compute(self, state: State, *, confidence: float = 0.95, load: Loader | None = None) -> dict[str, Estimate]:
+        """Return the estimates; `load` is not needed."""
+        from metrics.statistics.sample_state import compute
+
+        return compute(self, state, confidence)
+
+    def summarise(self, scores: Scores, *, confidence: float = 0.95) -> dict[str, Estimate]:
+        """Estimates from stored rows, the same as from states; keys that need more than the rows are left out."""
+        from metrics.statistics.sample_state import state_of
+
+        return self.compute(state_of(self, self.components(scores)), confidence=confidence)
+
+    def compare(self, candidate: Scores, champion: Scores, *, confidence: float = 0.95) -> dict[str, Estimate]:
+        """Candidate minus champion: paired where both answered the same samples, independent otherwise."""
+        from metrics.statistics.sample_state import compare
+
+        return compare(self, candidate, champion, confidence)

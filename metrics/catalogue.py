@@ -1,6 +1,6 @@
 """The catalogue: metric name to the class that implements it, imported when it is asked for.
 
-To add a metric, write its module and add its line here.
+To add a metric, write its module and add its line here; packages above `metrics` call `register`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,20 @@ _TARGETS: dict[str, str] = {
 def names() -> list[str]:
     """Names of all metrics, sorted."""
     return sorted(_TARGETS)
+
+
+def register(name: str, target: str) -> None:
+    """Add a metric that a package above this one implements.
+
+    Args:
+        name: the name in suites; it must equal the class's ``spec.name``.
+        target: ``"module:Class"``, imported when the metric is first asked for.
+
+    Registering the same target again changes nothing; another target under a taken name raises `InputError`.
+    """
+    taken = _TARGETS.setdefault(name, target)
+    if taken != target:
+        raise InputError(f"metric '{name}' is already {taken}; {target} needs another name")
 
 
 @cache

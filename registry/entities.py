@@ -13,7 +13,10 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A registered version with the suite that judges it. `reference` is ``models:/name/version``."""
+    """A registered version with the suite that judges it. `reference` is ``models:/name/version``.
+
+    `existing` is True where `Registry.register` answered with a version that was there already.
+    """
 
     id: str
     name: str
@@ -29,6 +32,7 @@ class ModelVersion:
     training_data: tuple[str, ...]
     created_at: int
     aliases: tuple[str, ...] = ()
+    existing: bool = False
 
     @property
     def reference(self) -> str:
@@ -158,4 +162,19 @@ class DatasetRecord:
     rows: int
     licence: str
     labels: Mapping[str, str]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An alias that was moved: by which decision or override, and who held it before."""
+
+    id: str
+    name: str
+    alias: str
+    version_id: str
+    decision_id: str | None
+    previous_version: int | None
+    override: str | None
+    actor: str
     created_at: int

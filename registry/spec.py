@@ -5,10 +5,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,99}$"
 _QUANTITY = re.compile(r"^\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[a-zA-Z%µ]*)\s*$")
@@ -39,10 +51,20 @@ def parse_quantity(given: object) -> float:
         raise ValueError(
             f"expected a number, optionally with one of the units {', '.join(u for u in _UNITS if u)}; got {given!r}"
         )
-    return float(match["number"]) * _UNITS[match["unit"]]
+    value = float(match["number"]) * _UNITS[match["unit"]]
+    if not math.isfinite(value):
+        raise ValueError(f"{given!r} is too large a number")
+    return value
 
 
-Quantity = Annotated[float, BeforeValidator(parse_quantity)]
+_QUANTITY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": r"^\s*[-+]?\d+(\.\d+)?([eE][-+]?\d+)?\s*[a-zA-Z%µ]*\s*$"},
+    ],
+    "description": 'A number, optionally with a unit: 4, "4 s", "250 ms", "3 %", "2 GB".',
+}
+Quantity = Annotated[float, BeforeValidator(parse_quantity), WithJsonSchema(_QUANTITY_SCHEMA, mode="validation")]
 
 
 class _Strict(BaseModel):
@@ -62,6 +84,10 @@ class Margin(_Strict):
             relative = isinstance(given, str) and given.strip().endswith("%")
             return {"amount": parse_quantity(given), "relative": relative}
         return given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [_QUANTITY_SCHEMA, handler.resolve_ref_schema(handler(schema))]}
 
     def absolute(self, other: float) -> float:
         """The margin in the metric's own units, given the value that it is relative to."""
@@ -83,6 +109,11 @@ class ScoreSpec(_Strict):
             ((name, settings),) = given.items()
             return {"metric": name, "settings": settings or {}}
         return given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        short = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "object"}}
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(schema)), short]}
 
 
 class Columns(_Strict):
@@ -221,19 +252,20 @@ class Gate(_Strict):
         return self.alpha * (self.spending[look - 1] if self.spending else 1 / self.looks)
 
 
+def _check_task_name(name: str) -> str:
+    if not re.match(r"^[A-Za-z0-9_-]{1,60}$", name):
+        raise ValueError(f"task name {name!r}: use letters, digits, '_' and '-'")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_check_task_name)]
+
+
 class SuiteSpec(_Strict):
     """A named list of tasks with the gate's rules."""
 
     suite: str = Field(pattern=NAME)
     description: str = ""
     presets: dict[Literal["quick", "full"], Preset] = Field(default_factory=dict)
-    tasks: dict[str, Task] = Field(min_length=1)
+    tasks: dict[TaskName, Task] = Field(min_length=1)
     gate: Gate = Gate()
-
-    @field_validator("tasks")
-    @classmethod
-    def _task_names(cls, tasks: dict[str, Task]) -> dict[str, Task]:
-        for name in tasks:
-            if not re.match(r"^[A-Za-z0-9_-]{1,60}$", name):
-                raise ValueError(f"task name {name!r}: use letters, digits, '_' and '-'")
-        return tasks

@@ -9,7 +9,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.errors import InputError
+
 Modality = Literal["image", "text"]
+
+
+class GenerationFailed(InputError):  # noqa: N818 - a state of the generator, as TimeoutExpired is
+    """A generator that gives nothing usable: it could not be loaded, crashed, ran out of time or only errs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Request:
 class Generation:
     """One output: `text`, or `image` as uint8 ``[height, width, 3]`` RGB; or `error` that says why there is none.
 
-    `latency` is in seconds, as the caller waited; None lets evalkit use the batch's wall time.
+    `latency` is in seconds, as the caller waited; None lets evalkit use the batch's wall time, NaN means unknown.
     """
 
     text: str | None = None

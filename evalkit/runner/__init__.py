@@ -1,1 +1,1 @@
-"""The runner: generate once, score many times, survive being killed."""
+"""The runner: outputs stored once, scored in mergeable states, resumable after a kill at any moment."""

@@ -1,1 +1,22 @@
-"""Metrics of text generators and language models."""
+"""Metrics of text."""
+
+from __future__ import annotations
+
+from metrics.text.diversity import DistinctN
+from metrics.text.form import EmptyRate, WordCount
+from metrics.text.likelihood import token_log_likelihoods
+from metrics.text.perplexity import Perplexity, perplexity
+from metrics.text.question_answering import ExactMatch, TokenF1, exact_match, token_f1
+
+__all__ = [
+    "DistinctN",
+    "EmptyRate",
+    "ExactMatch",
+    "Perplexity",
+    "TokenF1",
+    "WordCount",
+    "exact_match",
+    "perplexity",
+    "token_f1",
+    "token_log_likelihoods",
+]

@@ -1,0 +1,40 @@
+"""``evalkit metrics``: what can be measured."""
+
+from __future__ import annotations
+
+import click
+
+from evalkit.cli.output import console, json_option, print_json
+
+
+@click.command(short_help="What can be measured.")
+@click.argument("name", required=False)
+@json_option
+def metrics(name: str | None, as_json: bool) -> None:
+    """List the metrics, or tell all about the one called NAME."""
+    from dataclasses import asdict
+
+    import judges  # noqa: F401  (adds its scorers to the catalogue)
+    from metrics.catalogue import catalogue, metric_class
+
+    specs = [metric_class(name).spec] if name else catalogue()
+    if as_json:
+        print_json([asdict(spec) for spec in specs])
+        return
+    from rich.table import Table
+
+    if name:
+        table = Table("field", "value", show_header=False, box=None)
+        for field, value in asdict(specs[0]).items():
+            shown = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            shown = ", ".join(shown) if isinstance(shown, tuple) else shown
+            table.add_row(field, "" if shown is None else str(shown))
+    else:
+        table = Table("metric", "measures", "range", "better", "interval", box=None, header_style="bold")
+        for spec in specs:
+            low, high = (
+                ("-∞" if spec.low is None else f"{spec.low:g}"),
+                ("∞" if spec.high is None else f"{spec.high:g}"),
+            )
+            table.add_row(spec.name, spec.measures, f"{low} to {high}", spec.direction, spec.interval)
+    console().print(table)

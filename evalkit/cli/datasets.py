@@ -1,0 +1,59 @@
+"""``evalkit dataset add | list``."""
+
+from __future__ import annotations
+
+import click
+
+from evalkit.cli.output import console, json_option, note, print_json
+
+
+@click.group(short_help="Name and version the data that suites use.")
+def dataset() -> None:
+    """Name and version the data that suites use."""
+
+
+@dataset.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(exists=True))
+@click.option("--split", default="test", show_default=True, help="train, validation, test, …")
+@click.option("--licence", default="", help="Licence of the data.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="Labels for people.")
+@json_option
+def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], as_json: bool) -> None:
+    """Register the file or folder at PATH as NAME; the digest of its content is its version."""
+    from dataclasses import asdict
+
+    from evalkit import api
+
+    labels = {}
+    for given in label:
+        key, equals, value = given.partition("=")
+        if not equals:
+            raise click.BadParameter(f"expected KEY=VALUE, got '{given}'", param_hint="--label")
+        labels[key] = value
+    record = api.add_dataset(name, path, split=split, licence=licence, labels=labels)
+    if as_json:
+        print_json(asdict(record))
+        return
+    click.echo(f"{record.name}@{record.split}: {record.rows} rows, {record.digest[:19]}…")
+    note(f"suites and --trained-on call it {record.name}@{record.split}")
+
+
+@dataset.command(name="list")
+@json_option
+def list_datasets(as_json: bool) -> None:
+    """List registered datasets."""
+    from dataclasses import asdict
+
+    from evalkit import api
+
+    records = api.list_datasets()
+    if as_json:
+        print_json([asdict(record) for record in records])
+        return
+    from rich.table import Table
+
+    table = Table("dataset", "rows", "digest", "licence", box=None, header_style="bold")
+    for record in records:
+        table.add_row(f"{record.name}@{record.split}", str(record.rows), record.digest[7:19], record.licence)
+    console().print(table)

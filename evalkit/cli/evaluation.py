@@ -1,0 +1,164 @@
+"""``evalkit check | evaluate | gate | compare | show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evalkit.cli.output import console, json_option, note, print_json, progress_bar
+
+SUITE = click.option(
+    "--suite", type=click.Path(dir_okay=False), help="Judge by this suite from now on (the version is bound to it)."
+)
+PRESET = click.option("--preset", type=click.Choice(["quick", "full"]), help="Size of the evaluation.")
+TRUST = click.option("--trust-pickle", is_flag=True, help="Allow models that run code when they are loaded.")
+
+
+def _exit_code(outcome: str) -> int:
+    return {"pass": 0, "fail": 1, "inconclusive": 3}[outcome]
+
+
+def _is_file(target: str) -> bool:
+    return not target.startswith(("models:/", "runs:/"))
+
+
+@click.command(short_help="Evaluate, then gate; or compare two files of outputs.")
+@click.argument("target")
+@click.option("--baseline", help="Outputs to compare with (a file), paired by id or by order.")
+@click.option("--margin", type=float, help="Decide: the main score may be worse than the baseline's by at most this.")
+@click.option("--write-suite", type=click.Path(dir_okay=False), help="Write a suite that repeats this comparison.")
+@click.option("--worst", default=5, show_default=True, help="How many of the worst samples to show.")
+@SUITE
+@PRESET
+@TRUST
+@json_option
+def check(
+    target: str,
+    baseline: str | None,
+    margin: float | None,
+    write_suite: str | None,
+    worst: int,
+    suite: str | None,
+    preset: str | None,
+    trust_pickle: bool,
+    as_json: bool,
+) -> int:
+    """Evaluate, then gate: TARGET is a registered version, or a file of outputs.
+
+    \b
+      evalkit check models:/digits-gan/2                  exit 0 pass, 1 fail, 3 inconclusive
+      evalkit check outputs.jsonl --baseline old.jsonl    differences with intervals, worst samples
+    """
+    if _is_file(target):
+        return _check_file(target, baseline, margin, write_suite, worst, as_json)
+    for option, given in (("--baseline", baseline), ("--margin", margin), ("--write-suite", write_suite)):
+        if given is not None:
+            raise click.UsageError(f"{option} goes with a file of outputs; {target} is judged by its suite")
+    from evalkit import api
+    from evalkit.reports import terminal
+
+    with progress_bar(quiet=as_json) as progress:
+        decision = api.check(target, suite=suite, preset=preset, trust_pickle=trust_pickle, progress=progress)
+    if as_json:
+        print_json(terminal.decision_json(decision))
+    else:
+        terminal.render_decision(decision, console())
+    return _exit_code(decision.outcome)
+
+
+def _check_file(
+    target: str, baseline: str | None, margin: float | None, write_suite: str | None, worst: int, as_json: bool
+) -> int:
+    from evalkit import quick
+
+    comparison = quick.compare_files(Path(target), Path(baseline) if baseline else None, margin=margin, worst=worst)
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        quick.render(comparison, console())
+    wanted = Path(write_suite) if write_suite else None
+    if wanted is None and not as_json and console().is_terminal:
+        wanted = Path("suite.yaml") if click.confirm("Write suite.yaml with these metrics and limits?") else None
+    if wanted is not None:
+        quick.write_suite(comparison, wanted)
+        note(f"wrote {wanted}")
+    elif not as_json:
+        note("--write-suite suite.yaml keeps these metrics and limits as a suite")
+    return _exit_code(comparison.outcome) if comparison.outcome else 0
+
+
+@click.command(short_help="Generate, score, store and log a version.")
+@click.argument("version")
+@SUITE
+@PRESET
+@click.option("--more", type=click.IntRange(min=1), help="The next declared look, with this many more samples.")
+@TRUST
+@json_option
+def evaluate(
+    version: str, suite: str | None, preset: str | None, more: int | None, trust_pickle: bool, as_json: bool
+) -> None:
+    """Generate, score, store and log VERSION (models:/NAME/N or models:/NAME@ALIAS).
+
+    A run that was cut off continues where it stopped; a finished one is answered from the store.
+    """
+    from evalkit import api
+    from evalkit.reports import terminal
+
+    with progress_bar(quiet=as_json) as progress:
+        scorecard = api.scorecard(
+            version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress
+        )
+    _print_scorecard(scorecard, as_json, terminal)
+
+
+@click.command(short_help="Decide: exit 0 pass, 1 fail, 3 inconclusive.")
+@click.argument("version")
+@SUITE
+@json_option
+def gate(version: str, suite: str | None, as_json: bool) -> int:
+    """Decide on the stored evaluation of VERSION: exit 0 pass, 1 fail, 3 inconclusive, 2 usage error."""
+    from evalkit import api
+    from evalkit.reports import terminal
+
+    decision = api.gate(version, suite=suite)
+    if as_json:
+        print_json(terminal.decision_json(decision))
+    else:
+        terminal.render_decision(decision, console())
+    return _exit_code(decision.outcome)
+
+
+@click.command(short_help="Differences of two versions with intervals.")
+@click.argument("candidate")
+@click.argument("other")
+@json_option
+def compare(candidate: str, other: str, as_json: bool) -> None:
+    """Compare two evaluated versions: OTHER is the baseline, differences are CANDIDATE minus OTHER."""
+    from evalkit import api
+    from evalkit.reports import terminal
+
+    comparison = api.compare(candidate, other)
+    if as_json:
+        print_json(terminal.comparison_json(comparison))
+    else:
+        terminal.render_comparison(comparison, console())
+
+
+@click.command(short_help="The scorecard of a version.")
+@click.argument("version")
+@json_option
+def show(version: str, as_json: bool) -> None:
+    """Show the scorecard of VERSION as it is stored; nothing is run."""
+    from evalkit import api
+    from evalkit.reports import terminal
+
+    _print_scorecard(api.show(version), as_json, terminal)
+
+
+def _print_scorecard(scorecard: Any, as_json: bool, terminal: Any) -> None:
+    if as_json:
+        print_json(terminal.scorecard_json(scorecard))
+    else:
+        terminal.render_scorecard(scorecard, console())

@@ -1,0 +1,164 @@
+"""Reads tables from JSONL, JSON, CSV and Parquet, with limits and with messages that name file and line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from metrics.errors import InputError
+
+MAX_BYTES = 4 * 2**30
+"""Uncompressed bytes of a table that are read at most."""
+MAX_ROWS = 20_000_000
+Rows = list[dict[str, Any]]
+
+
+class Reader(Protocol):
+    """Reads the rows of one format."""
+
+    def __call__(self, path: Path) -> Rows:
+        """Return the rows in order."""
+        ...
+
+
+def read_rows(path: Path) -> Rows:
+    """Return the rows of a table file; the suffix tells the format."""
+    reader = _reader_of(path)
+    if reader is None:
+        raise InputError(f"{path.name}: unknown kind of file; expected {', '.join(sorted(READERS))}")
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        rows = reader(path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error})") from None
+    if not rows:
+        raise InputError(f"{path.name}: holds no rows")
+    return rows
+
+
+def is_table(path: Path) -> bool:
+    """Whether the suffix is one of a table file."""
+    return _reader_of(path) is not None
+
+
+def _reader_of(path: Path) -> Reader | None:
+    name = path.name.lower()
+    return next((reader for suffix, reader in READERS.items() if name.endswith(suffix)), None)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; a compressed file is read as a stream, and no further than the limit."""
+    number = total = 0
+    open_file = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with open_file(path, "rb") as stream:
+            while line := stream.readline(MAX_BYTES - total + 1):
+                number, total = number + 1, total + len(line)
+                if total > MAX_BYTES or number > MAX_ROWS:
+                    raise InputError(f"{path.name}: more than {MAX_BYTES:,} bytes or {MAX_ROWS:,} rows; split it")
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path.name}: broken gzip data ({error})") from None
+
+
+def _read_jsonl(path: Path) -> Rows:
+    rows: Rows = []
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path.name}:{number}: not valid JSON ({error})") from None
+        rows.append(_object(row, f"{path.name}:{number}"))
+    return rows
+
+
+def _read_json(path: Path) -> Rows:
+    text = "".join(line for _, line in _lines(path))
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name}: not valid JSON ({error})") from None
+    if isinstance(content, dict):
+        lists = [value for value in content.values() if isinstance(value, list)]
+        content = content.get("rows", content.get("data", lists[0] if len(lists) == 1 else content))
+    if not isinstance(content, list):
+        raise InputError(f"{path.name}: expected a list of objects, got {type(content).__name__}")
+    return [_object(row, f"{path.name}, row {number}") for number, row in enumerate(content, start=1)]
+
+
+def _object(row: Any, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected an object with named fields, got {type(row).__name__}")
+    return row
+
+
+def _read_csv(path: Path) -> Rows:
+    csv.field_size_limit(2**27)
+    reader = csv.reader((line for _, line in _lines(path)), delimiter="\t" if ".tsv" in path.name.lower() else ",")
+    try:
+        header = next(reader, [])
+        if len(set(header)) != len(header) or not all(header):
+            raise InputError(f"{path.name}:1: column names must be there and differ, got {header}")
+        rows: Rows = []
+        for values in reader:
+            if not values:
+                continue
+            if len(values) != len(header):
+                raise InputError(f"{path.name}:{reader.line_num}: {len(values)} fields; expected {len(header)}")
+            # CSV has no missing value but the empty field.
+            rows.append({name: value if value != "" else None for name, value in zip(header, values, strict=True)})
+    except csv.Error as error:
+        raise InputError(f"{path.name}:{reader.line_num}: not valid CSV ({error})") from None
+    return rows
+
+
+def _read_parquet(path: Path) -> Rows:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            meta = file.metadata
+            size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+            if size > MAX_BYTES or meta.num_rows > MAX_ROWS:
+                raise InputError(f"{path.name}: {meta.num_rows:,} rows of {size:,} bytes are too many; split it")
+            rows: Rows = file.read().to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path.name}: not a readable Parquet file ({error})") from None
+    return rows
+
+
+READERS: dict[str, Reader] = {
+    ".jsonl": _read_jsonl,
+    ".jsonl.gz": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".csv.gz": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def column_names(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of all columns, in order of first appearance."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return list(names)
+
+
+def missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None or not-a-number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,67 @@
+"""The catalogue of extractors: a name, or a ``.pt2`` file below the suite's folder.
+
+To add an extractor, write its module and add its line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from evalkit.extractors.base import Extractor
+from metrics.errors import InputError, did_you_mean
+
+_TARGETS: dict[str, str] = {
+    "inception-v3": "evalkit.extractors.inception:InceptionV3Extractor",
+    "pixels": "evalkit.extractors.pixels:PixelExtractor",
+}
+_PROGRAM = "evalkit.extractors.program:ProgramExtractor"
+_PICKLED = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".jit", ".ts", ".joblib"}
+
+
+def names() -> list[str]:
+    """Names of the built-in extractors, sorted."""
+    return sorted(_TARGETS)
+
+
+def load_extractor(name_or_path: str, *, folder: Path) -> Extractor:
+    """Return an extractor by name, or the ``torch.export`` program at a path below `folder`.
+
+    Raises:
+        InputError: an unknown name (with the closest known one), a path that leaves the folder, a file that is
+            missing or that loading could run code from, weights that are missing or altered.
+    """
+    if name_or_path in _TARGETS:
+        return _make(_TARGETS[name_or_path])
+    suffix = Path(name_or_path).suffix.lower()
+    if suffix in _PICKLED:
+        raise InputError(
+            f"extractor '{name_or_path}': {suffix} files hold pickled code; save the network with torch.export as .pt2"
+        )
+    if suffix != ".pt2":
+        known = ", ".join(names())
+        raise InputError(
+            f"unknown extractor '{name_or_path}'{did_you_mean(name_or_path, _TARGETS)}; known are {known} and .pt2 files"
+        )
+    return _make(_PROGRAM, _below(name_or_path, folder))
+
+
+def _below(given: str, folder: Path) -> Path:
+    root = folder.resolve()
+    path = (root / given).resolve()
+    if not path.is_relative_to(root):
+        raise InputError(f"extractor '{given}' lies outside the suite's folder; put the file beside the suite")
+    if not path.is_file():
+        raise InputError(f"extractor '{given}': there is no such file in {root}")
+    return path
+
+
+def _make(target: str, *arguments: Path) -> Extractor:
+    module, _, attribute = target.partition(":")
+    try:
+        extractor: Extractor = getattr(importlib.import_module(module), attribute)(*arguments)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError("this extractor needs torch; install it with: pip install 'evalkit[images]'") from None
+    return extractor

@@ -1,0 +1,96 @@
+"""The Inception-v3 feature extractor, with the FID weights checked by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evalkit.extractors.base import Extracted, Image, check_images, check_rows, softmax
+from evalkit.extractors.weights import WeightsFile, find_weights
+from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from evalkit.extractors.inception_network import InceptionV3
+
+FID_WEIGHTS = WeightsFile(
+    name="pt_inception-2015-12-05-6726825d.pth",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    size=95_628_359,
+)
+"""TensorFlow's inception-2015-12-05 graph as a PyTorch state dict (Apache-2.0), published by pytorch-fid."""
+
+_BATCH = 32
+
+
+class InceptionV3Extractor:
+    """Pool features ``[n, 2048]`` and class probabilities ``[n, 1008]`` of the FID Inception-v3.
+
+    Numbers agree with torch-fidelity's ``inception-v3-compat``: TensorFlow 1's bilinear resize, pixels (x - 128) / 128,
+    probabilities from logits without bias. Runs on a GPU where torch finds one, in full float32.
+
+    Args:
+        network: a network to use instead of the published weights; `weights` is then its digest.
+        weights: digest of the weights of `network`.
+    """
+
+    name = "inception-v3"
+
+    def __init__(self, network: InceptionV3 | None = None, *, weights: str = "") -> None:
+        if (network is None) == bool(weights):
+            raise InputError("give a network together with the digest of its weights, or neither")
+        self._weights = weights or f"sha256:{FID_WEIGHTS.sha256}"
+        self._network = network or load_published()
+        self._network.eval().requires_grad_(False)
+
+    def identity(self) -> dict[str, Any]:
+        """Weights and preprocessing."""
+        return {
+            "extractor": self.name,
+            "version": 1,
+            "weights": self._weights,
+            "preprocessing": "bilinear to 299 as TensorFlow 1, (x - 128) / 128",
+        }
+
+    def extract(self, images: Sequence[Image]) -> Extracted:
+        """Return features and probabilities; images may differ in size."""
+        check_images(images, self.name)
+        features: list[np.ndarray] = []
+        logits: list[np.ndarray] = []
+        places: dict[tuple[int, ...], list[int]] = {}
+        for position, image in enumerate(images):
+            places.setdefault(image.shape, []).append(position)
+        order = [position for group in places.values() for position in group]
+        for group in places.values():
+            for start in range(0, len(group), _BATCH):
+                some = self._run(np.stack([images[i] for i in group[start : start + _BATCH]]))
+                features.append(some[0])
+                logits.append(some[1])
+        back = np.argsort(order)
+        rows = check_rows(np.concatenate(features)[back], len(images), self.name)
+        return Extracted(rows, softmax(check_rows(np.concatenate(logits)[back], len(images), self.name)))
+
+    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        network = self._network.to(device)
+        inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+        # cuDNN's default of TF32 convolutions would move features by about 1e-3
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            features, logits = network(inputs)
+        return features.cpu().numpy(), logits.cpu().numpy()
+
+
+def load_published() -> InceptionV3:
+    """Return the network with the published weights, downloaded once and checked; never unpickles code."""
+    import torch
+
+    from evalkit.extractors.inception_network import InceptionV3
+
+    path = find_weights(FID_WEIGHTS)
+    network = InceptionV3()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return network

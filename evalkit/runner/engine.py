@@ -1,0 +1,383 @@
+"""The engine: plan, then generate, score, estimate and store in steps that survive a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.config import Settings
+from evalkit.generators.base import GenerationFailed
+from evalkit.runner.plan import EvaluationPlan, SuiteLike, plan_evaluation
+from evalkit.runner.shards import Rows
+from evalkit.runner.subjects import Subject
+from evalkit.runner.task import TaskWork
+from metrics.errors import InputError
+from registry.digests import digest, new_id, now_ms
+from registry.entities import Evaluation, ModelVersion, StoredEstimate
+
+if TYPE_CHECKING:
+    from registry.leases import Lease
+    from registry.store import Registry
+
+_HEARTBEAT = 20.0
+"""Seconds between two signs of life; a holder on another host counts as dead after six of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an evaluation is: `done` of `total` shards of a stage of a task."""
+
+    task: str
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What an evaluation found."""
+
+    estimates: tuple[StoredEstimate, ...]
+    warnings: tuple[str, ...]
+    details: dict[str, Any]
+    failed: bool
+
+
+Report = Callable[[Progress], None]
+LogEvaluation = Callable[[Evaluation, Mapping[str, Path]], str | None]
+"""Logs a finished evaluation together with its files (artifact path to local folder); returns MLflow's run id.
+
+It may be called again for the same evaluation, after a kill, and must then change nothing."""
+Store = Callable[[Results], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    task: TaskWork | None
+    stage: str
+    rows: Rows | None = None
+    place: int = 0
+    total: int = 1
+
+    @property
+    def name(self) -> str:
+        where = f"{self.task.plan.name} " if self.task else ""
+        return f"{where}{self.stage}" + (f" {self.place}" if self.rows else "")
+
+
+class Work:
+    """The steps of one evaluation. Each makes only what is missing, so that it may be repeated at will."""
+
+    def __init__(
+        self, plan: EvaluationPlan, home: Path, *, store: Store, log: Callable[[], None] | None, report: Report | None
+    ) -> None:
+        self.plan = plan
+        self.counts: Counter[str] = Counter()
+        self.tasks = [TaskWork(task, home, self.counts) for task in plan.tasks]
+        self._store, self._log, self._report = store, log, report
+        self._stopped = False
+        self._steps = list(self._lay_out())
+
+    def _lay_out(self) -> Iterator[_Step]:
+        for task in self.tasks:
+            shards = task.shards
+            for stage in ("generate", "score"):
+                for place, rows in enumerate(shards):
+                    yield _Step(task, stage, rows, place, len(shards))
+            yield _Step(task, "estimate")
+        yield _Step(None, "store")
+        if self._log is not None:
+            yield _Step(None, "log")
+
+    def steps(self) -> Sequence[str]:
+        """Names of the steps, in order."""
+        return [step.name for step in self._steps]
+
+    def perform(self, step: int) -> dict[str, Any]:
+        """Do one step; returns what was newly made."""
+        if self._stopped:
+            raise InputError("the evaluation was stopped; the same command continues it")
+        current = self._steps[step]
+        before = Counter(self.counts)
+        if current.task is not None:
+            self._perform_for(current.task, current)
+        elif current.stage == "store":
+            self._store(self.results())
+        elif self._log is not None:
+            self._log()
+        if self._report is not None:
+            name = current.task.plan.name if current.task else ""
+            self._report(Progress(name, current.stage, current.place + 1, current.total))
+        return dict(self.counts - before)
+
+    def _perform_for(self, task: TaskWork, step: _Step) -> None:
+        if step.stage == "generate" and step.rows is not None:
+            task.generate(step.rows)
+            if step.place + 1 == step.total:
+                task.close()
+        elif step.stage == "score" and step.rows is not None:
+            task.score(step.rows)
+        else:
+            task.estimates()
+
+    def results(self) -> Results:
+        """Everything that was found, made where it is missing."""
+        estimates = tuple(estimate for task in self.tasks for estimate in task.estimates())
+        warnings = tuple(warning for task in self.tasks for warning in task.warnings())
+        details = {
+            "seed": self.plan.seed,
+            "design": design_digest(self.plan),
+            "counts": dict(self.counts),
+            "tasks": {task.plan.name: task.record() for task in self.tasks},
+        }
+        return Results(estimates, warnings, details, failed=any(task.unusable() for task in self.tasks))
+
+    def files(self) -> dict[str, Path]:
+        """What is worth keeping beside the numbers: stored outputs and per-sample scores, by artifact path."""
+        found: dict[str, Path] = {}
+        for task in self.tasks:
+            found[f"outputs/{task.plan.name}"] = task.outputs.folder.path
+        return found
+
+    def stop(self) -> None:
+        """End after the step that is running; generators are ended at once."""
+        self._stopped = True
+        self.close()
+
+    def close(self) -> None:
+        """End generators that are still running."""
+        for task in self.tasks:
+            task.close()
+
+
+def design_digest(plan: EvaluationPlan) -> str:
+    """Digest of what is measured, without model and seed: two evaluations of one design look at the same thing."""
+    return digest({task.name: task.design() for task in plan.tasks})
+
+
+def run(
+    registry: Registry,
+    settings: Settings,
+    version: ModelVersion,
+    *,
+    preset: str | None = None,
+    look: int | None = None,
+    extra: int = 0,
+    progress: Report | None = None,
+    log: LogEvaluation | None = None,
+    trust_pickle: bool = False,
+    suite: SuiteLike | None = None,
+) -> Evaluation:
+    """Evaluate a registered version with its suite; repeated, it answers from the store.
+
+    Args:
+        registry, settings: where versions, results and shards live.
+        version: what to evaluate.
+        preset: a size that the suite names.
+        look: which look at growing data; by default the latest one, or with `extra` the next one.
+        extra: further samples for a look after the first.
+        progress: called after every step.
+        log: logs the finished evaluation to MLflow.
+        trust_pickle: allow models whose loading runs code.
+        suite: instead of the version's own suite.
+
+    Returns:
+        The evaluation, ``finished`` or, where the model gave nothing usable, ``failed`` with warnings that say why.
+
+    Raises:
+        InputError: input that cannot be used, a look beyond the declared ones, or a live process at the same work.
+    """
+    from evalkit.runner.sources import read_sources, version_subject
+
+    suite = suite if suite is not None else registry.suite(version)
+    subject = version_subject(registry, version, suite, trust_pickle=trust_pickle)
+    plan = plan_evaluation(suite, subject, read_sources(suite, registry), preset)
+    plan = _at_look(registry, version, plan, look, extra)
+    known = registry.evaluation(version, plan.look, digest=plan.digest)
+    if known is not None and (known.run_id is not None or log is None):
+        return known
+    lease = registry.acquire(f"evaluate:{plan.digest}")
+    try:
+        with _heartbeat(registry, lease):
+            return _Session(registry, settings, version, plan, lease, progress, log).evaluate()
+    finally:
+        registry.release(lease)
+
+
+def score(
+    subject: Subject, suite: SuiteLike, home: Path, *, preset: str | None = None, progress: Report | None = None
+) -> tuple[Evaluation, Work]:
+    """Evaluate something that is not registered; nothing but shards below `home` is written.
+
+    Returns the evaluation, and the finished work for those who want rows and outputs.
+    """
+    from evalkit.runner.sources import read_sources
+
+    plan = plan_evaluation(suite, subject, read_sources(suite, None), preset)
+    found: list[Results] = []
+    started = now_ms()
+    work = Work(plan, home, store=found.append, log=None, report=progress)
+    try:
+        for step in range(len(work.steps())):
+            work.perform(step)
+    except GenerationFailed as error:
+        found = [Results((), (str(error),), {"seed": plan.seed, "counts": dict(work.counts), "tasks": {}}, True)]
+    finally:
+        work.close()
+    results = found[0]
+    evaluation = Evaluation(
+        id=new_id(), digest=plan.digest, look=1, version_id=subject.id, suite_digest=suite.digest, preset=preset,
+        status="failed" if results.failed else "finished", run_id=None, started_at=started, finished_at=now_ms(),
+        targets=plan.targets, estimates=results.estimates, warnings=results.warnings, details=results.details,
+    )  # fmt: skip
+    return evaluation, work
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One run under a lease."""
+
+    registry: Registry
+    settings: Settings
+    version: ModelVersion
+    plan: EvaluationPlan
+    lease: Lease
+    report: Report | None
+    log: LogEvaluation | None
+
+    def evaluate(self) -> Evaluation:
+        """Do what is left to do and return the stored evaluation."""
+        plan = self.plan
+        row = self.registry.open_evaluation(
+            self.version, digest=plan.digest, token=self.lease.token, look=plan.look, preset=plan.preset,
+            targets=plan.targets, suite_digest=plan.suite.digest,
+        )  # fmt: skip
+        if row.status == "finished" and (row.run_id is not None or self.log is None):
+            return row  # another process finished it while this one waited for the lease
+        work = self._work(row)
+        try:
+            from evalkit.jobs import run_durably
+
+            made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
+        except GenerationFailed as error:
+            return self._fail(row, work, str(error))
+        except InputError as error:
+            if row.status != "finished":
+                self._fail(row, work, str(error))
+            raise
+        except BaseException:
+            work.stop()
+            raise
+        finally:
+            work.close()
+        total: Counter[str] = Counter()
+        for counts in made:
+            total.update(counts)
+        self.registry.annotate_evaluation(row.id, token=self.lease.token, details={"counts": dict(total)})
+        return self.registry.evaluation_by_id(row.id)
+
+    def _work(self, row: Evaluation) -> Work:
+        token = self.lease.token
+
+        def store(results: Results) -> None:
+            self.registry.finish_evaluation(
+                row.id, estimates=results.estimates, token=token, warnings=results.warnings,
+                details=results.details, failed=results.failed,
+            )  # fmt: skip
+
+        def log_results() -> None:
+            assert self.log is not None
+            run_id = self.log(self.registry.evaluation_by_id(row.id), work.files())
+            self.registry.annotate_evaluation(row.id, token=token, run_id=run_id)
+
+        log = log_results if self.log is not None else None
+        work = Work(self.plan, self.settings.home, store=store, log=log, report=self.report)
+        return work
+
+    def _fail(self, row: Evaluation, work: Work, reason: str) -> Evaluation:
+        """Close the evaluation as failed, with the reason as its warning."""
+        details = {
+            "seed": self.plan.seed,
+            "design": design_digest(self.plan),
+            "counts": dict(work.counts),
+            "tasks": {},
+        }
+        return self.registry.finish_evaluation(
+            row.id, estimates=(), token=self.lease.token, warnings=(reason,), details=details, failed=True
+        )
+
+
+def _at_look(
+    registry: Registry, version: ModelVersion, plan: EvaluationPlan, look: int | None, extra: int
+) -> EvaluationPlan:
+    """The plan at the wanted look, refused where the suite did not declare it."""
+    done = {e.look: e for e in registry.evaluations(version) if e.digest == plan.digest and e.status == "finished"}
+    declared = plan.suite.spec.gate.looks
+    if look is None:
+        look = max(done, default=0) + 1 if extra else max(done, default=1)
+    if look == 1:
+        if extra:
+            raise InputError("the first look has no samples to add to; evaluate without further samples first")
+        _refuse_other_seed(registry, version, plan)
+        return plan
+    if look > declared:
+        raise InputError(
+            f"suite '{plan.suite.spec.suite}' declares {declared} look{'s' if declared > 1 else ''}; look {look} would "
+            "be one too many. Samples beyond the declared looks do not reopen a gate"
+        )
+    if look in done:
+        return plan.with_targets(done[look].targets, look)
+    if look - 1 not in done:
+        raise InputError(f"look {look} needs look {look - 1} first; evaluate it")
+    running = [e for e in registry.evaluations(version) if e.digest == plan.digest and e.look == look]
+    if not extra and running:
+        return plan.with_targets(running[0].targets, look)
+    if extra < 1:
+        raise InputError(f"look {look} needs further samples; say how many (`--more N`)")
+    before = done[look - 1].targets
+    targets = {task.name: task.grown(before[task.name], extra) for task in plan.tasks}
+    if targets == dict(before):
+        raise InputError("no task of this suite has further samples: all rows of its data have been used")
+    return plan.with_targets(targets, look)
+
+
+def _refuse_other_seed(registry: Registry, version: ModelVersion, plan: EvaluationPlan) -> None:
+    """Another seed on the same version and tasks is another look at it."""
+    design = design_digest(plan)
+    finished = [
+        e for e in registry.evaluations(version) if e.status == "finished" and e.details.get("design") == design
+    ]
+    others = {e.details.get("seed") for e in finished} - {plan.seed}
+    if others and len(others) + 1 > plan.suite.spec.gate.looks:
+        raise InputError(
+            f"{version.reference} was evaluated on these tasks with seed {min(map(str, others))}; another seed counts "
+            f"as another look, and the suite declares {plan.suite.spec.gate.looks}"
+        )
+
+
+@contextlib.contextmanager
+def _heartbeat(registry: Registry, lease: Lease) -> Iterator[None]:
+    """Keep the lease alive while a long step runs."""
+    done = threading.Event()
+
+    def beat() -> None:
+        from registry.leases import LeaseLostError
+
+        while not done.wait(_HEARTBEAT):
+            try:
+                registry.renew(lease)
+            except LeaseLostError:
+                return  # the store refuses this holder's results; it finds out there
+
+    thread = threading.Thread(target=beat, daemon=True, name="evalkit-lease")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=1)

@@ -1,0 +1,185 @@
+"""Features of images: extracted once per outputs and extractor, kept as shards, handed to metrics by reference."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.runner.batches import Images, decode_images
+from evalkit.runner.outputs import TaskOutputs
+from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
+from evalkit.runner.sources import Reference
+from metrics.base import Batch, Metric, State
+from metrics.errors import InputError
+from registry.digests import digest, short
+
+Arrays = dict[str, NDArray[Any]]
+FEATURES = "features"
+PROBABILITIES = "probabilities"
+REFERENCE_SHARD = 256
+
+
+class Extracted(Protocol):
+    """What an extractor returns."""
+
+    @property
+    def features(self) -> NDArray[Any]:
+        """Features ``[n, d]``."""
+        ...
+
+    @property
+    def probabilities(self) -> NDArray[Any] | None:
+        """Class probabilities ``[n, classes]``, where the extractor has them."""
+        ...
+
+
+class Extractor(Protocol):
+    """What the runner needs of an extractor."""
+
+    def identity(self) -> dict[str, Any]:
+        """Name, weights digest and preprocessing: part of digests."""
+        ...
+
+    def extract(self, images: Images) -> Extracted:
+        """Return the features of some images, in order."""
+        ...
+
+
+@dataclass(slots=True)
+class FeatureShards:
+    """Feature shards of one set of images under one extractor.
+
+    Attributes:
+        folder: where they lie; `references` into it start with ``features/``.
+        compute: makes the arrays of some rows.
+        extracted: shards made by this object, for the counters.
+    """
+
+    folder: ShardFolder
+    compute: Callable[[Rows], Arrays]
+    extracted: list[Rows] = field(default_factory=list)
+
+    def arrays(self, rows: Rows) -> Arrays:
+        """Return the arrays of exactly these rows, extracting them where they are missing."""
+        path = self.folder.file(rows, "npz")
+        if self.folder.check(path, lambda found: _inspect(found, rows)) is None:
+            buffer = io.BytesIO()
+            named: dict[str, Any] = dict(self.compute(rows))
+            np.savez(buffer, **named)
+            self.folder.write(path, buffer.getvalue(), {"rows": len(rows)})
+            self.extracted.append(rows)
+        return load_arrays(path)
+
+    def reference(self, rows: Rows) -> str:
+        """The reference under which a metric's state may keep these rows."""
+        return f"features/{self.folder.path.name}/{rows.stem}"
+
+
+def load_arrays(path: Path) -> Arrays:
+    """Read a feature shard; never unpickles."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def feature_loader(home: Path) -> Callable[[str], NDArray[Any]]:
+    """Return the `load` that metric states resolve their references with (``features/<digest>/rows-…``)."""
+
+    def load(reference: str) -> NDArray[Any]:
+        stem, _, name = reference.partition("#")
+        path = (home / f"{stem}.npz").resolve()
+        if not path.is_relative_to((home / "features").resolve()):
+            raise InputError(f"'{reference}' does not point into the feature store")
+        try:
+            return load_arrays(path)[name or FEATURES]
+        except (FileNotFoundError, KeyError):
+            raise InputError(f"the feature shard '{reference}' is gone; evaluate again to extract it") from None
+
+    return load
+
+
+def output_features(home: Path, outputs: TaskOutputs, extractor: Extractor) -> FeatureShards:
+    """Features of a task's generated images. Rows without an image are NaN."""
+    identity = {"outputs": outputs.folder.digest, "extractor": extractor.identity()}
+
+    def compute(rows: Rows) -> Arrays:
+        places, images = decode_images(outputs.table(rows))
+        if not images:
+            nothing = np.full((len(rows), 1), np.nan, dtype=np.float32)
+            return {FEATURES: nothing, PROBABILITIES: nothing}
+        extracted = extractor.extract(images)
+        return {name: _spread(values, places, len(rows)) for name, values in _named(extracted).items()}
+
+    return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def reference_features(home: Path, reference: Reference, extractor: Extractor) -> FeatureShards:
+    """Features of a task's reference images, shared by all versions."""
+    identity = {"images": reference.identity, "extractor": extractor.identity()}
+
+    def compute(rows: Rows) -> Arrays:
+        return _named(extractor.extract(reference.dataset.images(rows.start, rows.stop, column=reference.column)))
+
+    return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def reference_state(home: Path, metric: Metric, reference: Reference, features: FeatureShards) -> State:
+    """The metric's state of the reference images, cached and shared by all versions."""
+    key = reference_key(metric, features)
+    stored = load_reference_state(home, key)
+    if stored is not None:
+        return stored
+    state = metric.init()
+    for rows in grid(len(reference.dataset), REFERENCE_SHARD):
+        arrays = features.arrays(rows)
+        ids = [str(position) for position in range(rows.start, rows.stop)]
+        state = metric.update(state, Batch(sample_ids=ids, columns=arrays, source=features.reference(rows)))
+    write_atomically(_state_path(home, key), state.to_bytes())
+    return state
+
+
+def reference_key(metric: Metric, features: FeatureShards) -> str:
+    """Digest under which a metric's reference state is kept."""
+    return digest({"features": features.folder.digest, "metric": metric.identity()})
+
+
+def load_reference_state(home: Path, key: str) -> State | None:
+    """Read a kept reference state; None where it is missing or damaged."""
+    path = _state_path(home, key)
+    try:
+        return State.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except UNREADABLE:
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _state_path(home: Path, key: str) -> Path:
+    return home / "references" / f"{short(key, 32)}.npz"
+
+
+def _named(extracted: Extracted) -> Arrays:
+    arrays: Arrays = {FEATURES: np.asarray(extracted.features)}
+    if extracted.probabilities is not None:
+        arrays[PROBABILITIES] = np.asarray(extracted.probabilities)
+    return arrays
+
+
+def _spread(values: NDArray[Any], places: list[int], rows: int) -> NDArray[Any]:
+    """Put the rows that could be extracted at their places; the others are NaN."""
+    spread = np.full((rows, *values.shape[1:]), np.nan, dtype=values.dtype)
+    spread[places] = values
+    return spread
+
+
+def _inspect(path: Path, rows: Rows) -> Facts:
+    for name, values in load_arrays(path).items():
+        if len(values) != len(rows):
+            raise ValueError(f"{path}: {name} has {len(values)} rows, not {len(rows)}")
+    return {"rows": len(rows)}

@@ -1,0 +1,297 @@
+"""From a suite and a subject to a plan: what is generated, what is scored, and the digests of both.
+
+The outputs digest covers what a generator sees, the scores digest what a metric sees, the evaluation digest the whole
+evaluation of one version. The gate's rules are in none of them, so editing a limit repeats nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from evalkit.datasets import Dataset
+from evalkit.generators.seeds import SEED_SCHEME
+from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
+from evalkit.runner.subjects import Subject
+from metrics.base import Metric, SampleMetric
+from metrics.catalogue import get as get_metric
+from metrics.errors import InputError
+from registry.digests import digest, file_digest
+from registry.spec import Preset, ScoreSpec, SuiteSpec, Task
+
+Product = Literal["generate", "likelihood", "stored"]
+GENERATED_SHARD = 256
+"""Samples per shard of a generating task: what a kill can cost at most."""
+STORED_SHARD = 4096
+"""Rows per shard where outputs are only read."""
+PER_SHARD_COLUMNS = frozenset({"samples", "seconds", "peak_memory"})
+FEATURE_COLUMNS = frozenset({"features", "probabilities"})
+ENGINE_SETTINGS = frozenset({"call", "env", "time_limit"})
+"""Keys of `generate` that evalkit reads itself and does not hand to the generator."""
+_NO_EFFECT = frozenset({"env", "time_limit", "batch_size"})
+"""Keys of `generate` that leave the outputs as they are."""
+_SEEN_BY_GENERATOR = ("id", "prompt", "text", "image")
+_AUTOMATIC = ("latency", "throughput", "peak_memory")
+
+
+class SuiteLike(Protocol):
+    """What the runner needs of a suite."""
+
+    @property
+    def spec(self) -> SuiteSpec:
+        """The suite as a record."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Folder that paths in the suite are relative to."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole suite."""
+        ...
+
+
+@dataclass(frozen=True)
+class MetricPlan:
+    """One metric of a task."""
+
+    metric: Metric
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name in the catalogue and in addresses."""
+        return self.metric.spec.name
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the task's extractor has to run for it."""
+        return bool(FEATURE_COLUMNS.intersection(self.metric.spec.needs))
+
+    @property
+    def per_shard(self) -> bool:
+        """Whether it reads one entry per shard (throughput, memory) instead of one per sample."""
+        needs = self.metric.spec.needs
+        return bool(needs) and PER_SHARD_COLUMNS.issuperset(needs)
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether its score rows are stored."""
+        return isinstance(self.metric, SampleMetric) and not self.per_shard
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One task, ready to run.
+
+    Attributes:
+        name: the task's name in the suite.
+        task: as the suite says it.
+        data: the rows; None where samples come from seeds alone.
+        outputs: outputs that come from a file; None where they are generated.
+        reference: images to compare with; None where no metric needs them.
+        target: how many samples this look covers.
+        open_ended: whether more samples than `target` exist.
+        product: what is asked of the generator.
+        settings: handed to the generator.
+        metrics: what to score with, automatic speed metrics last.
+        subject: what generates.
+        seed: the suite's seed.
+        folder: folder that the suite's paths are relative to.
+    """
+
+    name: str
+    task: Task
+    data: Dataset | None
+    outputs: StoredOutputs | None
+    reference: Reference | None
+    target: int
+    open_ended: bool
+    product: Product
+    settings: Mapping[str, Any]
+    metrics: tuple[MetricPlan, ...]
+    subject: Subject
+    seed: int
+    folder: Path
+
+    @property
+    def shard_size(self) -> int:
+        """Samples per shard. Shards never change a number, only what a kill costs."""
+        return STORED_SHARD if self.product == "stored" else GENERATED_SHARD
+
+    def grown(self, before: int, extra: int) -> int:
+        """The target of the next look: `extra` more samples, as far as there are any."""
+        return before + extra if self.data is None else min(before + extra, len(self.data))
+
+    def design(self) -> dict[str, Any]:
+        """What the task measures, whatever the model and seed; cheap, so that no weights are loaded for it."""
+        extractor = self.folder / self.task.extractor if self.task.extractor else None
+        return {
+            "task": self.task.model_dump(mode="json", exclude={"generate", "score"}),
+            "settings": {k: v for k, v in self.task.generate.items() if k not in _NO_EFFECT},
+            "metrics": [plan.metric.identity() for plan in self.metrics],
+            "data": self.data.digest if self.data else None,
+            "reference": self.reference.identity if self.reference else None,
+            "extractor_file": file_digest(extractor) if extractor is not None and extractor.is_file() else None,
+            "product": self.product,
+        }
+
+    @cached_property
+    def outputs_identity(self) -> dict[str, Any]:
+        """Everything that the stored outputs depend on."""
+        columns = self.task.columns.model_dump(mode="json")
+        if self.product == "stored":
+            assert self.outputs is not None and self.data is not None
+            read = {k: columns[k] for k in ("id", "output", "prompt", "image")}
+            return {"outputs": self.outputs.digest, "data": self.data.digest, "columns": read}
+        return {
+            "model": self.subject.digest,
+            "generator": dict(self.subject.generator),
+            "call": self.task.generate.get("call"),
+            "product": self.product,
+            "data": self.data.digest if self.data else None,
+            "columns": {k: columns[k] for k in _SEEN_BY_GENERATOR},
+            "settings": {k: v for k, v in self.settings.items() if k not in _NO_EFFECT},
+            "seed": self.seed,
+            "seed_scheme": SEED_SCHEME,
+        }
+
+    @cached_property
+    def outputs_digest(self) -> str:
+        """Digest of `outputs_identity`."""
+        return digest(self.outputs_identity)
+
+    def scores_identity(self, plan: MetricPlan, extractor: Any) -> dict[str, Any]:
+        """Everything that the scores of one metric depend on."""
+        columns = self.task.columns.model_dump(mode="json")
+        read = {k: v for k, v in columns.items() if k not in _SEEN_BY_GENERATOR and v}
+        return {
+            "outputs": self.outputs_digest,
+            "metric": plan.metric.identity(),
+            "columns": read,
+            "data": self.data.digest if self.data else None,
+            "extractor": extractor if plan.needs_features else None,
+            "reference": self.reference.identity if self.reference and plan.metric.spec.uses_reference else None,
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """All tasks of a suite for one subject at one look."""
+
+    suite: SuiteLike
+    subject: Subject
+    preset: str | None
+    look: int
+    tasks: tuple[TaskPlan, ...]
+    digest: str
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """Samples per task."""
+        return {task.name: task.target for task in self.tasks}
+
+    @property
+    def seed(self) -> int:
+        """The suite's seed."""
+        return self.suite.spec.gate.seed
+
+    def with_targets(self, targets: Mapping[str, int], look: int) -> EvaluationPlan:
+        """The same evaluation at another look."""
+        tasks = tuple(replace(task, target=targets[task.name]) for task in self.tasks)
+        return replace(self, tasks=tasks, look=look)
+
+
+def plan_evaluation(
+    suite: SuiteLike, subject: Subject, sources: Mapping[str, TaskSources], preset: str | None
+) -> EvaluationPlan:
+    """Plan look 1 of a suite for a subject; `sources` has what each task reads.
+
+    Raises:
+        InputError: an unknown preset, a task without a size, a metric twice in a task, or no generator where one is
+            needed.
+    """
+    spec = suite.spec
+    if preset is not None and preset not in spec.presets:
+        known = ", ".join(spec.presets) or "none"
+        raise InputError(f"suite '{spec.suite}' has no preset '{preset}'; it has {known}")
+    tasks = tuple(_plan_task(name, suite, subject, sources.get(name, TaskSources()), preset) for name in spec.tasks)
+    identity = {
+        "version": subject.id,
+        "model": subject.digest,
+        "generator": dict(subject.generator),
+        "preset": preset,
+        "seed": spec.gate.seed,
+        "tasks": {task.name: task.design() for task in tasks},
+    }
+    return EvaluationPlan(suite, subject, preset, 1, tasks, digest(identity))
+
+
+def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None) -> TaskPlan:
+    task = suite.spec.tasks[name]
+    data, reference = sources.data, sources.reference
+    scores = _with_speed(task, sources.outputs)
+    metrics = tuple(MetricPlan(get_metric(s.metric, **s.settings), s.settings) for s in scores)
+    names = [plan.name for plan in metrics]
+    for metric in names:
+        if names.count(metric) > 1:
+            raise InputError(f"task '{name}' scores with '{metric}' twice; put the second one into a task of its own")
+    for plan in metrics:
+        if plan.needs_features and task.extractor is None:
+            raise InputError(f"task '{name}': '{plan.name}' works on features; name an `extractor` in the task")
+        if plan.metric.spec.uses_reference and reference is None:
+            raise InputError(f"task '{name}': '{plan.name}' compares with real images; name a `reference` in the task")
+    product: Product = "generate"
+    if task.outputs is not None:
+        product = "stored"
+    elif any("nll" in plan.metric.spec.needs for plan in metrics):
+        product = "likelihood"
+    if product != "stored" and subject.open is None and "call" not in task.generate:
+        raise InputError(f"task '{name}': {subject.name} generates nothing; give the task a file of `outputs`")
+    target, open_ended = _target(name, task, suite.spec, data, preset)
+    settings = {key: value for key, value in task.generate.items() if key not in ENGINE_SETTINGS}
+    return TaskPlan(
+        name,
+        task,
+        data,
+        sources.outputs,
+        reference,
+        target,
+        open_ended,
+        product,
+        settings,
+        metrics,
+        subject,
+        suite.spec.gate.seed,
+        suite.folder,
+    )
+
+
+def _with_speed(task: Task, outputs: StoredOutputs | None) -> list[ScoreSpec]:
+    """The declared metrics, and the speed metrics that every generating task has."""
+    scores = list(task.score)
+    automatic: tuple[str, ...] = _AUTOMATIC
+    if outputs is not None:
+        automatic = ("latency",) if outputs.timed else ()
+    declared = {score.metric for score in scores}
+    return scores + [ScoreSpec(metric=name) for name in automatic if name not in declared]
+
+
+def _target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:
+    sizes: dict[str, Preset] = {size: spec.presets[size] for size in spec.presets}
+    wanted = sizes[preset].n if preset is not None else task.n
+    if wanted is None and data is None and "full" in spec.presets:
+        wanted = spec.presets["full"].n
+    if data is None:
+        if wanted is None:
+            raise InputError(f"task '{name}' has no `data` and no `n`; say how many samples to generate")
+        return wanted, True
+    if len(data) == 0:
+        raise InputError(f"task '{name}': {data.name} has no rows")
+    target = min(wanted or len(data), len(data))
+    return target, target < len(data)

@@ -1,0 +1,227 @@
+"""What a suite's tasks read, and how a registered version is run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from evalkit.datasets import Dataset, load_dataset
+from evalkit.datasets.dataset import ImageColumn
+from evalkit.outputs import SCHEMA
+from evalkit.runner.subjects import ShardWriter, Subject
+from metrics.errors import InputError
+from registry.spec import Columns, Task
+
+if TYPE_CHECKING:
+    from evalkit.runner.plan import SuiteLike
+    from registry.entities import ModelVersion
+    from registry.store import Registry
+
+NO_OUTPUT = "no output"
+_MEASURED = ("latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
+"""Columns of a file of outputs that are taken over under these names."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Images that generated ones are compared with."""
+
+    dataset: Dataset
+    column: ImageColumn
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What digests cover."""
+        return {"data": self.dataset.digest, "column": self.column}
+
+
+@dataclass(frozen=True)
+class StoredOutputs:
+    """Outputs that come from a file: rows of `source`, in the order of the task's data.
+
+    Attributes:
+        source: the file of outputs.
+        places: row of `source` for every row of the task's data; None where there is no output for it.
+        data: the task's data, which may be `source` itself.
+    """
+
+    source: Dataset
+    places: tuple[int | None, ...]
+    data: Dataset
+
+    @property
+    def digest(self) -> str:
+        """Digest of the file's rows."""
+        return self.source.digest
+
+    @property
+    def timed(self) -> bool:
+        """Whether the file tells latencies."""
+        return any(row.get("latency") is not None for row in self.source.extra)
+
+    def table(self, start: int, stop: int) -> pa.Table:
+        """Rows ``start <= i < stop`` in the schema of output shards."""
+        rows = self.source.rows.select(["output", "image", "image_path"]).to_pylist()
+        own = self.data.rows.slice(start, stop - start).select(["sample_id", "prompt"]).to_pylist()
+        made = []
+        for offset, row in enumerate(own):
+            position = start + offset
+            place = self.places[position]
+            if place is None:
+                made.append({**row, "position": position, "seed": 0, "error": NO_OUTPUT})
+                continue
+            found, measured = rows[place], self.source.extra[place]
+            image = self._png(place) if found["image"] or found["image_path"] else None
+            error = NO_OUTPUT if found["output"] is None and image is None else None
+            made.append(
+                {
+                    **row,
+                    **{name: _number(measured.get(name), SCHEMA.field(name).type) for name in _MEASURED},
+                    "position": position,
+                    "seed": 0,
+                    "text": found["output"],
+                    "image": image,
+                    "error": error,
+                }
+            )
+        return pa.Table.from_pylist(made, schema=SCHEMA)
+
+    def _png(self, place: int) -> bytes:
+        from evalkit.generators.images import to_png
+
+        (image,) = self.source.images(place, place + 1)
+        return to_png(image)
+
+
+@dataclass(frozen=True)
+class TaskSources:
+    """What a task reads; None where it reads no such thing."""
+
+    data: Dataset | None = None
+    outputs: StoredOutputs | None = None
+    reference: Reference | None = None
+
+
+def data_labels(dataset: Dataset) -> set[str]:
+    """Names under which a model card may list a dataset: its digest, ``name@split`` and its name."""
+    return {dataset.digest, f"{dataset.name}@{dataset.split}", dataset.name}
+
+
+def read_sources(suite: SuiteLike, registry: Registry | None) -> dict[str, TaskSources]:
+    """Read the data, stored outputs and reference images of every task."""
+    return {name: _read_task(name, task, suite.folder, registry) for name, task in suite.spec.tasks.items()}
+
+
+def _read_task(name: str, task: Task, folder: Path, registry: Registry | None) -> TaskSources:
+    columns = task.columns
+    if task.outputs is not None and task.data is None:
+        source = load_dataset(task.outputs, folder=folder, columns=columns, registry=registry)
+        stored = StoredOutputs(source, tuple(range(len(source))), source)
+        return TaskSources(source, _checked(name, stored), _reference(task, source, folder, registry))
+    data = None
+    if task.data is not None:
+        own = columns.model_copy(update={"output": None}) if task.outputs is not None else columns
+        data = load_dataset(task.data, folder=folder, columns=own, registry=registry)
+    outputs = None
+    if task.outputs is not None and data is not None:
+        theirs = Columns(id=columns.id, output=columns.output)
+        source = load_dataset(task.outputs, folder=folder, columns=theirs, registry=registry)
+        outputs = _checked(name, _join(name, data, source))
+    return TaskSources(data, outputs, _reference(task, data, folder, registry))
+
+
+def _join(name: str, data: Dataset, source: Dataset) -> StoredOutputs:
+    """Match outputs with data by id, or by order where one of them has no ids."""
+    if "id" in data.mapping and "id" in source.mapping:
+        places = {sample: place for place, sample in enumerate(source.rows["sample_id"].to_pylist())}
+        matched = tuple(places.get(sample) for sample in data.rows["sample_id"].to_pylist())
+        if all(place is None for place in matched):
+            raise InputError(f"task '{name}': no id of {source.name} is among those of {data.name}")
+        return StoredOutputs(source, matched, data)
+    if len(source) != len(data):
+        raise InputError(
+            f"task '{name}': {source.name} has {len(source)} outputs for {len(data)} rows of {data.name}; "
+            "give both an id"
+        )
+    return StoredOutputs(source, tuple(range(len(data))), data)
+
+
+def _checked(name: str, stored: StoredOutputs) -> StoredOutputs:
+    if not stored.source.has("output") and not stored.source.has("image"):
+        raise InputError(f"task '{name}': {stored.source.name} has no column of outputs; map `output` under `columns`")
+    return stored
+
+
+def _reference(task: Task, data: Dataset | None, folder: Path, registry: Registry | None) -> Reference | None:
+    if task.reference is not None:
+        columns = Columns(image=task.columns.reference_image)
+        dataset = load_dataset(task.reference, folder=folder, columns=columns, registry=registry)
+        if not dataset.has("image"):
+            raise InputError(f"reference '{task.reference}' has no images; map `reference_image` under `columns`")
+        return Reference(dataset, "image")
+    if data is not None and data.has("reference_image"):
+        return Reference(data, "reference_image")
+    return None
+
+
+def version_subject(
+    registry: Registry, version: ModelVersion, suite: SuiteLike, *, trust_pickle: bool = False
+) -> Subject:
+    """A registered version as a subject; its model is fetched when outputs are missing."""
+
+    @contextlib.contextmanager
+    def open_writer(task: Task) -> Iterator[ShardWriter]:
+        from evalkit.generators.process import GeneratorProcess
+
+        with contextlib.ExitStack() as stack:
+            if "call" in task.generate:
+                description = {"adapter": "callable", "call": str(task.generate["call"]), "settings": {}}
+            else:
+                description = dict(version.generator)
+                if "call" not in description and description.get("adapter") != "openai":
+                    model = stack.enter_context(registry.model_folder(version))
+                    description = _described(description, model, version)
+            limits: dict[str, Any] = {}
+            if task.generate.get("time_limit") is not None:
+                limits["time_limit"] = float(task.generate["time_limit"])
+            process = GeneratorProcess(
+                description,
+                env=tuple(task.generate.get("env", ())),
+                trust_pickle=trust_pickle,
+                cwd=suite.folder,
+                **limits,
+            )
+            yield stack.enter_context(process)
+
+    return Subject(
+        name=version.reference,
+        id=version.id,
+        digest=version.artifact_digest,
+        generator={key: value for key, value in version.generator.items() if key != "path"},
+        training_data=version.training_data,
+        open=open_writer,
+    )
+
+
+def _described(description: Mapping[str, Any], model: Path, version: ModelVersion) -> dict[str, Any]:
+    """The description with its path on this machine; asked of the model's files where the version has none."""
+    if "adapter" not in description:
+        from evalkit.models import describe_model
+
+        return {**describe_model(str(model), version.kind), **description}
+    path = (model / str(description.get("path", "."))).resolve()
+    if not path.is_relative_to(model.resolve()):
+        raise InputError(f"{version.reference}: its generator's path {description['path']!r} leads out of the model")
+    return {**description, "path": str(path)}
+
+
+def _number(value: Any, kind: pa.DataType) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        return None
+    return int(value) if pa.types.is_integer(kind) else float(value)

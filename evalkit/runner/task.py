@@ -1,0 +1,222 @@
+"""One task at work: outputs, features, scores and estimates, each made once and found again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evalkit.datasets import Dataset
+from evalkit.generators.base import Request
+from evalkit.generators.seeds import unconditional_requests
+from evalkit.outputs import write_shard
+from evalkit.runner.batches import build_batch, by_call
+from evalkit.runner.features import (
+    Arrays,
+    Extractor,
+    FeatureShards,
+    feature_loader,
+    output_features,
+    reference_features,
+    reference_key,
+    reference_state,
+)
+from evalkit.runner.outputs import TaskOutputs, quality_warnings, speed_batch
+from evalkit.runner.plan import MetricPlan, TaskPlan
+from evalkit.runner.scores import MetricScores
+from evalkit.runner.shards import Rows, ShardFolder, grid
+from evalkit.runner.sources import data_labels
+from evalkit.runner.subjects import ShardWriter
+from metrics.base import Estimate, Metric
+from metrics.catalogue import get as get_metric
+from registry.digests import digest
+from registry.entities import StoredEstimate
+
+
+class TaskWork:
+    """Everything that one task of an evaluation leaves on disk; each method makes only what is missing."""
+
+    def __init__(self, plan: TaskPlan, home: Path, counts: Counter[str]) -> None:
+        self.plan, self.home, self.counts = plan, home, counts
+        folder = ShardFolder(home / "outputs", plan.outputs_digest, plan.outputs_identity)
+        self.outputs = TaskOutputs(folder, self._produce)
+        self._open = contextlib.ExitStack()
+        self._writer: ShardWriter | None = None
+        self._scores: dict[str, MetricScores] = {}
+
+    @property
+    def shards(self) -> list[Rows]:
+        """The shards of this look."""
+        return grid(self.plan.target, self.plan.shard_size)
+
+    def close(self) -> None:
+        """End the generator, if one was started."""
+        self._writer = None
+        self._open.close()
+
+    # --- outputs ---
+
+    def generate(self, rows: Rows) -> None:
+        """Make the outputs of some rows, unless they are there."""
+        before = len(self.outputs.generated)
+        self.outputs.ensure(rows)
+        self.counts["generated_shards"] += len(self.outputs.generated) - before
+
+    def _produce(self, rows: Rows, path: Path) -> None:
+        if self.plan.product == "stored":
+            assert self.plan.outputs is not None
+            write_shard(self.plan.outputs.table(rows.start, rows.stop), path, {})
+            return
+        if self._writer is None:
+            assert self.plan.subject.open is not None
+            self._writer = self._open.enter_context(self.plan.subject.open(self.plan.task))
+        self._writer.write_shard(self._requests(rows), self.plan.settings, path, task=self.plan.product)
+
+    def _requests(self, rows: Rows) -> list[Request]:
+        data, seed = self.plan.data, self.plan.seed
+        if data is None:
+            return unconditional_requests(seed, rows.start, rows.stop)
+        return data.requests(seed, rows.start, rows.stop)
+
+    # --- features ---
+
+    @cached_property
+    def extractor(self) -> Extractor | None:
+        """The task's extractor, loaded only when some metric reads features."""
+        if self.plan.task.extractor is None or not any(plan.needs_features for plan in self.plan.metrics):
+            return None
+        from evalkit.extractors.catalogue import load_extractor
+
+        extractor: Extractor = load_extractor(self.plan.task.extractor, folder=self.plan.folder)
+        return extractor
+
+    @cached_property
+    def _features(self) -> FeatureShards | None:
+        return output_features(self.home, self.outputs, self.extractor) if self.extractor is not None else None
+
+    @cached_property
+    def _reference_features(self) -> FeatureShards | None:
+        if self.extractor is None or self.plan.reference is None:
+            return None
+        return reference_features(self.home, self.plan.reference, self.extractor)
+
+    # --- scores ---
+
+    def score(self, rows: Rows) -> None:
+        """Score some rows with every metric that has not scored them."""
+        missing = [plan for plan in self.plan.metrics if not plan.per_shard and not self.scores(plan).has(rows)]
+        if not missing:
+            return
+        arrays: Arrays | None = None
+        source = None
+        if self._features is not None and any(plan.needs_features for plan in missing):
+            before = len(self._features.extracted)
+            arrays, source = self._features.arrays(rows), self._features.reference(rows)
+            self.counts["extracted_shards"] += len(self._features.extracted) - before
+        batch = build_batch(self.outputs.table(rows), rows, self.plan.data, arrays, source)
+        for plan in missing:
+            scores = self.scores(plan)
+            scores.forget_estimates()
+            scores.score(rows, by_call(batch) if plan.name == "latency" and "latency" in batch.columns else batch)
+            self.counts["scored_shards"] += 1
+            self.counts[f"scored:{self.plan.name}/{plan.name}"] += 1
+
+    def scores(self, plan: MetricPlan) -> MetricScores:
+        """What is stored of one metric."""
+        if plan.name not in self._scores:
+            identity = self._scores_identity(plan)
+            folder = ShardFolder(self.home / "scores", digest(identity), identity)
+            self._scores[plan.name] = MetricScores(folder, self._ready(plan))
+        return self._scores[plan.name]
+
+    def _scores_identity(self, plan: MetricPlan) -> dict[str, Any]:
+        return self.plan.scores_identity(plan, self.extractor.identity() if self.extractor else None)
+
+    def _ready(self, plan: MetricPlan) -> Metric:
+        """The metric with the state of its reference, where it has one."""
+        if not plan.metric.spec.uses_reference or self._reference_features is None:
+            return plan.metric
+        assert self.plan.reference is not None
+        state = reference_state(self.home, plan.metric, self.plan.reference, self._reference_features)
+        return get_metric(plan.name, reference=state, **plan.settings)
+
+    # --- results ---
+
+    def estimates(self) -> list[StoredEstimate]:
+        """Estimates of all metrics on this look's samples, scoring what is missing."""
+        for rows in self.shards:
+            self.score(rows)
+        found = []
+        for plan in self.plan.metrics:
+            if plan.per_shard:
+                by_slice = {"": self._speed(plan)}
+                scores_digest = digest(self._scores_identity(plan))
+            else:
+                scores = self.scores(plan)
+                by_slice = scores.stored_estimates(self.plan.target, self.plan.shard_size, feature_loader(self.home))
+                scores_digest = scores.folder.digest
+            for slice_name, keys in by_slice.items():
+                for key, estimate in keys.items():
+                    found.append(StoredEstimate(self.plan.name, plan.name, key, slice_name, estimate, scores_digest))
+        return found
+
+    def _speed(self, plan: MetricPlan) -> dict[str, Estimate]:
+        batch = speed_batch(self.outputs.folder, Rows(0, self.plan.target))
+        return plan.metric.compute(plan.metric.update(plan.metric.init(), batch))
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the outputs, and whether the model was trained on these data."""
+        facts = [facts for _, facts in self.outputs.ensure(Rows(0, self.plan.target))]
+        found = quality_warnings(self.plan.name, facts) if facts else []
+        trained = set(self.plan.subject.training_data)
+        reference = self.plan.reference.dataset if self.plan.reference else None
+        for role, source in (("data", self.plan.data), ("reference", reference)):
+            if source is not None and trained & data_labels(source):
+                found.append(
+                    f"{self.plan.name}: the model's card lists the task's {role} ({source.name}) as training data; "
+                    "results may flatter it"
+                )
+        return found
+
+    def unusable(self) -> bool:
+        """Whether not a single output can be used."""
+        facts = [facts for _, facts in self.outputs.ensure(Rows(0, self.plan.target))]
+        return all(f["unusable"] == f["rows"] for f in facts)
+
+    def record(self) -> dict[str, Any]:
+        """What the evaluation's details say about the task, enough to read its scores again."""
+        shards = self.outputs.shards(Rows(0, self.plan.target))
+        hardware = sorted({facts["hardware"] for _, facts in shards if facts["hardware"]})
+        data, reference = self.plan.data, self.plan.reference
+        return {
+            "outputs": self.plan.outputs_digest,
+            "product": self.plan.product,
+            "target": self.plan.target,
+            "shard_size": self.plan.shard_size,
+            "open_ended": self.plan.open_ended,
+            "hardware": ", ".join(hardware) or None,
+            "extractor": self.extractor.identity() if self.extractor else None,
+            "data": {"name": data.name, "digest": data.digest, "rows": len(data)} if data else None,
+            "reference": {"name": reference.dataset.name, "digest": reference.dataset.digest} if reference else None,
+            "slices": slice_values(data, self.plan.target) if data else {},
+            "metrics": {plan.name: self._metric_record(plan) for plan in self.plan.metrics},
+        }
+
+    def _metric_record(self, plan: MetricPlan) -> dict[str, Any]:
+        state = None
+        if plan.metric.spec.uses_reference and self._reference_features is not None:
+            state = reference_key(plan.metric, self._reference_features)
+        return {
+            "scores": digest(self._scores_identity(plan)),
+            "version": plan.metric.spec.version,
+            "settings": dict(plan.settings),
+            "reference_state": state,
+            "per_shard": plan.per_shard,
+        }
+
+
+def slice_values(data: Dataset, target: int) -> dict[str, list[str]]:
+    """The values that each slice takes in the first rows."""
+    return {name: sorted(set(values)) for name, values in data.batch(0, target).slices.items()}

@@ -1,0 +1,201 @@
+"""One open project: its settings and its registry, and the steps that API and command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import judges
+from evalkit.config import Settings, load_settings
+from metrics.errors import InputError
+from registry.entities import Decision, Evaluation, ModelVersion
+from registry.suite import Suite
+
+if TYPE_CHECKING:
+    from evalkit.reports.samples import Sample
+    from evalkit.reports.scorecard import Scorecard
+    from evalkit.runner.engine import Progress
+    from registry.store import Registry
+
+CHAMPION = "champion"
+Report = Callable[["Progress"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Settings and registry, for as long as `open_session` keeps them open."""
+
+    settings: Settings
+    registry: Registry
+
+    def version(self, reference: str | ModelVersion, suite: str | Path | None = None) -> ModelVersion:
+        """The version behind a reference; with a suite, bound to that one from now on."""
+        found = self.registry.version(reference if isinstance(reference, str) else reference.reference)
+        if suite is None:
+            return found
+        wanted = Suite.load(suite)
+        return found if wanted.digest == found.suite_digest else self.registry.bind_suite(found, wanted)
+
+    def champion(self, name: str) -> ModelVersion | None:
+        """The version behind the alias ``champion``."""
+        return next((v for v in self.registry.versions(name) if CHAMPION in v.aliases), None)
+
+    def anchor(self, name: str) -> ModelVersion | None:
+        """The first champion ever: what stops a ratchet of small losses."""
+        promotions = self.registry.promotions(name, CHAMPION)
+        return self.registry.version_by_id(promotions[0].version_id) if promotions else None
+
+    def evaluation(self, version: ModelVersion) -> Evaluation | None:
+        """The newest finished evaluation of a version on the tasks of its current suite."""
+        return self.evaluation_on(version, self.registry.suite(version))
+
+    def evaluate(
+        self,
+        version: ModelVersion,
+        *,
+        suite: Suite | None = None,
+        preset: str | None = None,
+        more: int | None = None,
+        trust_pickle: bool = False,
+        progress: Report | None = None,
+    ) -> Evaluation:
+        """Run what is missing and log it; raises `InputError` where the model gave nothing usable."""
+        from evalkit.runner.engine import run
+
+        judged_by = suite or self.registry.suite(version)
+
+        def log(evaluation: Evaluation, files: Mapping[str, Path]) -> str:
+            return self.log(version, judged_by, evaluation, files=files)
+
+        evaluation = run(
+            self.registry,
+            self.settings,
+            version,
+            preset=preset,
+            extra=more or 0,
+            progress=progress,
+            log=log,
+            trust_pickle=trust_pickle,
+            suite=judged_by,
+        )
+        if evaluation.status == "failed":
+            why = evaluation.warnings[0] if evaluation.warnings else "no reason was recorded"
+            raise InputError(f"{version.reference} gave nothing that can be scored: {why}")
+        return evaluation
+
+    def decide(self, version: ModelVersion, evaluation: Evaluation) -> Decision:
+        """Decide on stored results, store the decision and say it in MLflow."""
+        from evalkit.evidence import StoredEvidence
+        from registry.gate import anchor_versions, decide
+        from registry.promotion import publish_verdict
+
+        suite = self.registry.suite(version)
+        champion = self.champion(version.name)
+        frozen = {
+            number: self.registry.version(f"models:/{version.name}/{number}") for number in anchor_versions(suite.spec)
+        }
+        decision = decide(
+            suite.spec,
+            StoredEvidence(self.settings, self.registry, evaluation),
+            version=version,
+            evaluation=evaluation,
+            champion=None if champion is not None and champion.id == version.id else champion,
+            anchor=self.anchor(version.name),
+            look=evaluation.look,
+            frozen=frozen,
+        )
+        decision = self.registry.save_decision(decision)
+        publish_verdict(self.registry, version, decision)
+        self.log(version, suite, evaluation, decision=decision)
+        return decision
+
+    def log(
+        self,
+        version: ModelVersion,
+        suite: Suite,
+        evaluation: Evaluation,
+        *,
+        files: Mapping[str, Path] | None = None,
+        decision: Decision | None = None,
+    ) -> str:
+        """Log to MLflow: numbers, suite, outputs, scorecard; repeating it changes nothing."""
+        from evalkit.reports import html, mlflow_log
+        from evalkit.stored import output_folders
+
+        card, samples = self._card(version, suite, evaluation, decision)
+        return mlflow_log.log_evaluation(
+            self.settings,
+            version,
+            suite,
+            evaluation,
+            scorecard_html=html.render(card),
+            files=files if files is not None else output_folders(self.settings.home, evaluation),
+            decision=decision,
+            samples=samples,
+        )
+
+    def card(self, version: ModelVersion) -> Scorecard:
+        """The scorecard of a version as it is stored."""
+        evaluation = self.evaluation(version)
+        if evaluation is None:
+            raise InputError(
+                f"{version.reference} has no results on its current suite; run `evalkit evaluate {version.reference}`"
+            )
+        made = self.registry.current_decision(version)
+        decision = made if made is not None and made.evaluation_id == evaluation.id else None
+        return self._card(version, self.registry.suite(version), evaluation, decision)[0]
+
+    def _card(
+        self, version: ModelVersion, suite: Suite, evaluation: Evaluation, decision: Decision | None
+    ) -> tuple[Scorecard, list[Sample]]:
+        from evalkit.reports import scorecard
+        from evalkit.stored import stored_samples
+
+        samples = stored_samples(self.settings.home, self.registry, suite, evaluation)
+        champion = self.champion(version.name)
+        if champion is not None and champion.id == version.id:
+            champion = None
+        card = scorecard.build(
+            version,
+            suite.spec,
+            evaluation,
+            decision=decision,
+            champion=self.evaluation_on(champion, suite) if champion else None,
+            champion_version=champion,
+            samples=samples,
+        )
+        return card, samples
+
+    def evaluation_on(self, version: ModelVersion, suite: Suite) -> Evaluation | None:
+        """The newest finished evaluation of a version whose estimates this suite's tasks would give."""
+        from evalkit.runner.plan import plan_evaluation
+        from evalkit.runner.sources import read_sources, version_subject
+
+        subject = version_subject(self.registry, version, suite)
+        plan = plan_evaluation(suite, subject, read_sources(suite, self.registry), None)
+        return self.registry.evaluation(version, digest=plan.digest)
+
+
+@contextmanager
+def open_session(settings: Settings | None = None) -> Iterator[Session]:
+    """Open the project that the working folder belongs to, or the one given by `settings`."""
+    from registry.store import Registry
+
+    judges.register_metrics()
+    resolved = settings or load_settings()
+    local = resolved.tracking_uri.startswith("sqlite:")
+    if local or resolved.database_url.startswith("sqlite:"):
+        resolved.home.mkdir(parents=True, exist_ok=True)
+    registry = Registry(
+        resolved.database_url,
+        resolved.tracking_uri,
+        resolved.registry_uri,
+        artifact_root=resolved.artifacts if local else None,
+    )
+    try:
+        yield Session(resolved, registry)
+    finally:
+        registry.close()

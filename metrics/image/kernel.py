@@ -1,0 +1,262 @@
+"""Kernel distance: unbiased squared maximum mean discrepancy with the cubic polynomial kernel (KID)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
+from metrics.errors import InputError
+from metrics.image.features import RowMetric, Sample, pair_of_matrices
+
+LEAST_FOR_INTERVAL = 50
+"""Generated samples below which the jackknife interval was not found to cover in simulation."""
+
+_BLOCK_CELLS = 4_000_000
+_INTERVAL = "union of the score interval and the t interval on the jackknife over generated samples, reference fixed"
+_ESTIMAND = "squared maximum mean discrepancy between the generator's distribution and the fixed reference set"
+_SUBSET_ESTIMAND = "mean of the same discrepancy over seeded subsets of both sets"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Kernel sums of one pass over all pairs.
+
+    Attributes:
+        reference: sum over ordered pairs of different reference samples.
+        rows: per generated sample, sum over the other generated ones, ``[n]``.
+        cross: per generated sample, sum over the reference, ``[n]``.
+        diagonal: kernel of each generated sample with itself, ``[n]``.
+        squares: sum of squared kernel values over all ordered pairs of generated samples.
+        reference_diagonal: sum of the kernel of each reference sample with itself.
+        subsets: the unbiased estimate of each seeded subset, ``[subsets]``; empty where they were not asked for.
+    """
+
+    reference: float
+    rows: FloatArray
+    cross: FloatArray
+    diagonal: FloatArray
+    squares: float
+    reference_diagonal: float
+    subsets: FloatArray
+
+
+def _kernel_blocks(a: FloatArray, b: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+    """Rows of ``(a . b / d + 1)^3``, as many at a time as keep memory bounded."""
+    step = max(1, _BLOCK_CELLS // len(b))
+    for start in range(0, len(a), step):
+        rows = slice(start, min(start + step, len(a)))
+        block = a[rows] @ b.T
+        block /= a.shape[1]
+        block += 1.0
+        block *= block * block
+        yield rows, block
+
+
+def _without_diagonal(rows: slice, block: FloatArray) -> FloatArray:
+    block[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = 0.0
+    return block
+
+
+def _self_kernel(rows: FloatArray) -> FloatArray:
+    """The kernel of each row with itself."""
+    values: FloatArray = ((rows**2).mean(axis=1) + 1.0) ** 3
+    return values
+
+
+def _sum_pairs(x: FloatArray, y: FloatArray, picked: tuple[FloatArray, FloatArray]) -> _Sums:
+    """One pass per kernel block; `picked` holds 0/1 indicators ``[subsets, m]`` and ``[subsets, n]``."""
+    in_x, in_y = picked
+    size = in_x.sum(axis=1)
+    within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
+    reference, squares, rows, cross = 0.0, 0.0, np.empty(len(y)), np.empty(len(y))
+    for at, block in _kernel_blocks(x, x):
+        _without_diagonal(at, block)
+        reference += block.sum()
+        within += ((in_x[:, at] @ block) * in_x).sum(axis=1)
+    for at, block in _kernel_blocks(y, y):
+        squares += float(np.vdot(block, block))
+        _without_diagonal(at, block)
+        rows[at] = block.sum(axis=1)
+        within += ((in_y[:, at] @ block) * in_y).sum(axis=1)
+    for at, block in _kernel_blocks(y, x):
+        cross[at] = block.sum(axis=1)
+        between += ((in_y[:, at] @ block) * in_x).sum(axis=1)
+    return _Sums(
+        reference=reference,
+        rows=rows,
+        cross=cross,
+        diagonal=_self_kernel(y),
+        squares=squares,
+        reference_diagonal=float(_self_kernel(x).sum()),
+        subsets=within / (size * (size - 1)) - 2 * between / size**2,
+    )
+
+
+def _draw_subsets(m: int, n: int, subsets: int, size: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Indicators of torch-fidelity's subsets: per subset first the reference's, then the generated samples'."""
+    rng = np.random.RandomState(seed)
+    in_x, in_y = np.zeros((subsets, m)), np.zeros((subsets, n))
+    for i in range(subsets):
+        in_x[i, rng.choice(m, size, replace=False)] = 1.0
+        in_y[i, rng.choice(n, size, replace=False)] = 1.0
+    return in_x, in_y
+
+
+def _full(sums: _Sums, m: int) -> float:
+    n = len(sums.rows)
+    return float(sums.reference / (m * (m - 1)) + sums.rows.sum() / (n * (n - 1)) - 2 * sums.cross.sum() / (n * m))
+
+
+def _jackknife_variance(sums: _Sums, m: int) -> float:
+    """Variance over generated samples, the reference held fixed, from the values with one sample left out."""
+    n = len(sums.rows)
+    within = (sums.rows.sum() - 2 * sums.rows) / ((n - 1) * (n - 2))
+    between = (sums.cross.sum() - sums.cross) / ((n - 1) * m)
+    left_out = within - 2 * between
+    return float((n - 1) * left_out.var())
+
+
+def _score_interval(sums: _Sums, m: int, quantile: float) -> tuple[float, float]:
+    """All values that a normal test with the variance *at that value* does not refuse, as Wilson's for rates.
+
+    The statistic is the squared length of (mean embedding of n samples - mean embedding of the reference), with
+    variance ``4 t lam / n + 2 |S|^2 / n^2`` at a true squared length t: S is the samples' covariance in the kernel
+    space and lam its variance along the difference. Near t = 0 estimate and plain standard error fall together, and
+    a jackknife upper bound misses the truth about twice as often as it says; this one does not.
+    """
+    n = len(sums.rows)
+    rows = sums.rows + sums.diagonal
+    reference_mean = (sums.reference + sums.reference_diagonal) / m**2
+    offset = reference_mean - sums.reference / (m * (m - 1))
+    length = rows.sum() / n**2 - 2 * sums.cross.sum() / (n * m) + reference_mean
+    trace = sums.diagonal.mean() - sums.rows.sum() / (n * (n - 1))
+    norm = sums.squares - 2 * (rows**2).sum() / n + rows.sum() ** 2 / n**2
+    along = (rows / n - sums.cross / m).var(ddof=1) / length if length > 0 else 0.0
+    shift = 2 * quantile**2 * along / n
+    centre = length - trace / n + shift
+    half = np.sqrt(max(shift * (2 * centre - shift), 0.0) + 2 * quantile**2 * max(norm, 0.0) / n**4)
+    return max(centre - half, 0.0) - offset, centre + half - offset
+
+
+def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[float | None, float | None, str]:
+    n = len(sums.rows)
+    if dependent:
+        return None, None, "no valid interval: samples share clusters"
+    if n < LEAST_FOR_INTERVAL:
+        return None, None, f"no valid interval: {n} generated samples, {LEAST_FOR_INTERVAL} are needed"
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
+    half = quantile * np.sqrt(_jackknife_variance(sums, m))
+    value = _full(sums, m)
+    if half <= 1e-12 * (abs(value) + sums.diagonal.max()):
+        return None, None, "no valid interval: the generated samples do not vary"
+    low, high = _score_interval(sums, m, quantile)
+    return min(low, value - half), max(high, value + half), _INTERVAL
+
+
+def _estimates(
+    sums: _Sums, m: int, sample: tuple[float, bool], *, confidence: float = 0.95, reason: str = ""
+) -> dict[str, Estimate]:
+    coverage, dependent = sample
+    low, high, method = _interval(sums, m, confidence, dependent)
+    common: dict[str, Any] = {"n": len(sums.rows), "coverage": coverage, "confidence": confidence}
+    drawn = len(sums.subsets) > 0
+    return {
+        PRIMARY: Estimate(_full(sums, m), low, high, method=method, estimand=_ESTIMAND, **common),
+        "subset_mean": Estimate(
+            float(sums.subsets.mean()) if drawn else float("nan"),
+            spread=float(sums.subsets.std()) if drawn else None,
+            method=reason or "no valid interval: subsets overlap; the spread is over subsets",
+            estimand=_SUBSET_ESTIMAND,
+            **common,
+        ),
+    }
+
+
+def _check_subsets(subsets: int, subset_size: int, what: str) -> None:
+    if subsets < 1 or subset_size < 2:
+        raise InputError(f"{what}: `subsets` is {subsets} and `subset_size` {subset_size}; give at least 1 and 2")
+
+
+def kernel_distance(
+    reference: Any, generated: Any, *, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
+) -> dict[str, Estimate]:
+    """Kernel distance between two feature sets. Lower is better; it may fall below 0 within its noise.
+
+    Args:
+        reference: features ``[m, d]``, NumPy or torch, any float type or uint8; computed in float64.
+        generated: features ``[n, d]``.
+        subsets: number of subsets for ``subset_mean``.
+        subset_size: samples of each set in a subset; at most m and n.
+        seed: of the subsets (`numpy.random.RandomState`; each draws from the reference first, then from the
+            generated samples).
+
+    Returns:
+        ``value``: the unbiased U-statistic on all samples, with an interval where it is valid, and ``subset_mean``:
+        the mean over subsets with their standard deviation (ddof 0) as `spread`, as torch-fidelity reports it
+        when the reference is its first input.
+
+    Raises:
+        InputError: values that are not finite, different dimensions, a subset larger than a set.
+
+    Source: Bińkowski et al. 2018 (arXiv:1801.01401): kernel ``(x . y / d + 1)^3``.
+    """
+    _check_subsets(subsets, subset_size, "kernel_distance")
+    x, y = pair_of_matrices(reference, generated)
+    if subset_size > min(len(x), len(y)):
+        raise InputError(_too_large(subset_size, len(x), len(y)))
+    sums = _sum_pairs(x, y, _draw_subsets(len(x), len(y), subsets, subset_size, seed))
+    return _estimates(sums, len(x), (1.0, False))
+
+
+def _too_large(subset_size: int, m: int, n: int) -> str:
+    return (
+        f"`subset_size` is {subset_size}, but there are {m} reference and {n} generated samples; "
+        f"set `subset_size` to at most {min(m, n)}"
+    )
+
+
+class KernelInceptionDistance(RowMetric):
+    """KID: the U-statistic on all samples with an interval, and the customary mean over subsets.
+
+    Settings: `subsets`, `subset_size`, `seed`, which ``subset_mean`` alone depends on.
+    """
+
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="kid",
+        measures="maximum mean discrepancy between generated and reference features, cubic polynomial kernel",
+        low=None,
+        high=None,
+        direction="lower",
+        quadrant="quality",
+        needs=("features",),
+        estimand=_ESTIMAND,
+        interval=_INTERVAL,
+        validity=f"{LEAST_FOR_INTERVAL} or more independent generated samples; one-sided 5 % bounds missed at most 5 % "
+        "in simulation, 7 % with fewer than 100 samples or heavy-tailed features",
+        source="Bińkowski et al. 2018; subset_mean as torch-fidelity with the reference as first input",
+        keys={"subset_mean": "mean over seeded subsets, their standard deviation as spread"},
+        uses_reference=True,
+    )
+
+    def __init__(
+        self, *, reference: State | None = None, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
+    ) -> None:
+        _check_subsets(subsets, subset_size, "metric 'kid'")
+        super().__init__(reference=reference, subsets=subsets, subset_size=subset_size, seed=seed)
+        self._subsets, self._size, self._seed = subsets, subset_size, seed
+
+    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+        """Return both; where samples are fewer than `subset_size`, ``subset_mean`` is NaN and says what to set."""
+        m, n = len(reference), generated.n
+        fits = self._size <= min(m, n)
+        picked = _draw_subsets(m, n, self._subsets if fits else 0, self._size, self._seed)
+        sums = _sum_pairs(reference, generated.rows, picked)
+        reason = "" if fits else f"not computed: {_too_large(self._size, m, n)}"
+        known = (generated.coverage, generated.dependent)
+        return _estimates(sums, m, known, confidence=confidence, reason=reason)

@@ -1,0 +1,174 @@
+"""Exact match and token F1 of short answers, normalised as SQuAD does."""
+
+from __future__ import annotations
+
+import re
+import string
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from metrics.base import PRIMARY, Batch, Estimate, MetricSpec, SampleMetric, Scores
+from metrics.errors import InputError
+from metrics.scoring import batch_of, is_missing, rows, text_column
+
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = frozenset({"a", "an", "the"})
+_ARTICLE = re.compile(r"\b(a|an|the)\b")
+
+
+def normalise(text: str) -> list[str]:
+    """Tokens of an answer: lower case, without ASCII punctuation and articles, split at white space (SQuAD v1.1)."""
+    bare = text.lower().translate(_WITHOUT_PUNCTUATION)
+    tokens = bare.split()
+    if "".join(tokens).isalnum():  # then words end at white space only, and the regular expression is not needed
+        return [token for token in tokens if token not in _ARTICLES]
+    return _ARTICLE.sub(" ", bare).split()
+
+
+def _match(prediction: list[str], reference: list[str]) -> float:
+    return 1.0 if prediction == reference else 0.0
+
+
+def _f1(prediction: list[str], reference: list[str]) -> float:
+    if prediction == reference:
+        return 1.0
+    if not prediction or not reference:
+        return 0.0
+    seen, wanted = set(prediction), set(reference)
+    if len(seen) == len(prediction) or len(wanted) == len(reference):
+        same = len(seen & wanted)
+    else:
+        same = (Counter(prediction) & Counter(reference)).total()
+    return 2 * same / (len(prediction) + len(reference))
+
+
+class _AnswerMetric(SampleMetric):
+    """The best of a similarity over the accepted answers of each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @property
+    @abstractmethod
+    def similarity(self) -> Callable[[list[str], list[str]], float]:
+        """Similarity of two token lists."""
+
+    def score(self, batch: Batch) -> Scores:
+        """Score ``output`` against the accepted answers in ``expected``.
+
+        Unscored: a sample with an error, without accepted answers, or with an empty output, unless an empty
+        answer is accepted.
+        """
+        name, similarity = self.spec.name, self.similarity
+        outputs, reasons = text_column(batch, "output", name, empty_counts=True)
+        values = np.zeros(len(batch))
+        for row, given in enumerate(batch.column("expected", name)):
+            if reasons[row] is not None:
+                continue
+            answers = _accepted(given, batch.sample_ids[row])
+            text = outputs[row]
+            if not answers:
+                reasons[row] = "no accepted answer"
+            elif not text.strip() and all(answer.strip() for answer in answers):
+                reasons[row] = "empty output"
+            else:
+                prediction = normalise(text)
+                values[row] = max(similarity(prediction, normalise(answer)) for answer in answers)
+        return rows(batch, values, reasons)
+
+
+class ExactMatch(_AnswerMetric):
+    """Share of answers that equal an accepted one after normalisation, 0 to 1, higher is better."""
+
+    spec = MetricSpec(
+        name="exact_match",
+        measures="share of answers that equal an accepted answer after normalisation",
+        low=0.0,
+        high=1.0,
+        direction="higher",
+        quadrant="quality",
+        needs=("output", "expected"),
+        estimand="rate of exact matches in the population of questions",
+        interval="Wilson; on the effective n where samples share a cluster",
+        validity="independent questions or clusters; any n from 2",
+        source="Rajpurkar et al. 2016, SQuAD v1.1 evaluation script",
+    )
+
+    @property
+    def similarity(self) -> Callable[[list[str], list[str]], float]:
+        """1 for equal token lists, else 0."""
+        return _match
+
+
+class TokenF1(_AnswerMetric):
+    """Mean token F1 with the best accepted answer, 0 to 1, higher is better.
+
+    Where an answer normalises to nothing ("The"), F1 is 1 if both do and 0 otherwise, as in SQuAD v2.0's script.
+    """
+
+    spec = MetricSpec(
+        name="token_f1",
+        measures="mean overlap of answer tokens with the best accepted answer",
+        low=0.0,
+        high=1.0,
+        direction="higher",
+        quadrant="quality",
+        needs=("output", "expected"),
+        estimand="mean token F1 in the population of questions",
+        interval="t, clustered where samples share a cluster; score interval near 0 and 1",
+        validity="independent questions or clusters; n of about 30 and more",
+        source="Rajpurkar et al. 2016, SQuAD evaluation scripts v1.1 (normalisation, F1) and v2.0 (empty answers)",
+    )
+
+    @property
+    def similarity(self) -> Callable[[list[str], list[str]], float]:
+        """Token F1."""
+        return _f1
+
+
+def exact_match(predictions: Sequence[str | None], references: Sequence[Any], *, confidence: float = 0.95) -> Estimate:
+    """Share of predictions that equal one of their accepted answers after SQuAD normalisation.
+
+    Args:
+        predictions: one answer per item; None or an empty text is unscored and lowers the coverage.
+        references: per item the list of accepted answers; a single text is a list of one.
+        confidence: two-sided level of the Wilson interval.
+
+    >>> str(exact_match(["The cat.", "dog"], [["cat"], ["a wolf", "a bear"]]))
+    '0.5 [0.09453, 0.9055] n=2'
+    """
+    return _plain(ExactMatch(), predictions, references, confidence)
+
+
+def token_f1(predictions: Sequence[str | None], references: Sequence[Any], *, confidence: float = 0.95) -> Estimate:
+    """Mean token F1 with the best accepted answer; arguments as for `exact_match`."""
+    return _plain(TokenF1(), predictions, references, confidence)
+
+
+def _plain(
+    metric: SampleMetric, predictions: Sequence[str | None], references: Sequence[Any], confidence: float
+) -> Estimate:
+    if len(predictions) != len(references):
+        raise InputError(f"{len(predictions)} predictions for {len(references)} references; expected one each")
+    batch = batch_of({"output": predictions, "expected": references}, len(predictions))
+    return metric.summarise(metric.score(batch), confidence=confidence)[PRIMARY]
+
+
+def _accepted(given: Any, sample_id: str) -> Sequence[str]:
+    if isinstance(given, str):
+        return (given,)
+    if is_missing(given):
+        return ()
+    answers = list(given) if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)) else [given]
+    for place, answer in enumerate(answers):
+        if isinstance(answer, (int, float)) and not isinstance(answer, bool) and not is_missing(answer):
+            answers[place] = str(answer)
+        elif not isinstance(answer, str):
+            raise InputError(
+                f"sample {sample_id!r}: an accepted answer is a {type(answer).__name__}; expected a list of texts"
+            )
+    return answers

@@ -1,0 +1,93 @@
+"""The digest of a model's files: equal for equal weights, whenever and wherever they were logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metrics.errors import InputError
+from registry.digests import digest, file_digest
+
+MLMODEL = "MLmodel"
+OWN_FOLDER = "evalkit"
+
+_VOLATILE = (
+    "artifact_path",
+    "databricks_runtime",
+    "mlflow_version",
+    "model_id",
+    "model_size_bytes",
+    "model_uuid",
+    "run_id",
+    "utc_time_created",
+)
+"""What MLflow writes into an MLmodel anew at each logging."""
+
+_IGNORED = {"registered_model_meta", ".DS_Store"}
+
+
+def artifact_digest(*, files: Mapping[str, Path], mlmodel: Mapping[str, Any] | None = None) -> str:
+    """Digest over sorted paths and file digests.
+
+    Args:
+        files: path inside the model to the file that is (or will be) there.
+        mlmodel: content of an MLmodel that is still to be written.
+    """
+    parts: dict[str, str] = {}
+    for path, file in files.items():
+        parts[path] = digest(normalised(read_mlmodel(file))) if path == MLMODEL else file_digest(file)
+    if mlmodel is not None:
+        parts[MLMODEL] = digest(normalised(mlmodel))
+    return digest(sorted(parts.items()))
+
+
+def folder_digest(folder: Path) -> str:
+    """Digest of a model's folder, without what evalkit itself put inside."""
+    return artifact_digest(files=list_files(folder))
+
+
+def list_files(folder: Path, prefix: str = "") -> dict[str, Path]:
+    """Path inside the model to file, for every file of a folder; an empty folder raises `InputError`."""
+    root = folder.resolve()
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if relative.parts[0] in {OWN_FOLDER, ".git"} or path.name in _IGNORED or not path.is_file():
+            continue
+        # A model hub's cache links to blobs beside the snapshot: a link is read as the file that it names
+        found[prefix + relative.as_posix()] = path
+    if not found:
+        raise InputError(f"the model folder {folder} holds no files")
+    return found
+
+
+def read_mlmodel(path: Path) -> dict[str, Any]:
+    """Content of an MLmodel file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{path}: not a readable MLmodel file") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a readable MLmodel file")
+    return content
+
+
+def normalised(mlmodel: Mapping[str, Any]) -> dict[str, Any]:
+    """An MLmodel without what differs between two loggings of the same model."""
+    return {key: _plain(value) for key, value in mlmodel.items() if key not in _VOLATILE}
+
+
+def _plain(value: Any) -> Any:
+    # YAML knows dates and numbers beyond JSON's; as text they digest just as well
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float):
+        return repr(value)
+    return str(value)

@@ -1,0 +1,123 @@
+"""Engines, transactions and migrations of our tables, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+from metrics.errors import InputError
+from registry.tables import VERSION_TABLE
+
+BUSY_SECONDS = 30
+_LOCK = 0x6576616C  # "eval": the advisory lock of migrations on PostgreSQL
+
+
+def connect(url: str) -> Engine:
+    """Return an engine; SQLite gets foreign keys, WAL, a busy timeout and real transactions.
+
+    Raises:
+        InputError: the URL is not of SQLite or PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InputError("the database URL cannot be read; expected sqlite:///path or postgresql://host/name") from None
+    if parsed.get_backend_name() == "postgresql":
+        driver = {"postgresql": "postgresql+psycopg"}.get(parsed.drivername, parsed.drivername)
+        try:
+            return create_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise InputError(f"PostgreSQL needs a driver ({error}); install evalkit[postgres]") from None
+    if parsed.get_backend_name() != "sqlite":
+        raise InputError(f"the database '{parsed.get_backend_name()}' is not supported; use SQLite or PostgreSQL")
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN comes too late and leaves schema changes outside; `_begin_sqlite` says it instead
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads and then writes must hold the write lock from its start, else it fails when
+    # another process wrote in between
+    reading = connection.get_execution_options().get("evalkit_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction that may write; committed at the end, rolled back on any error."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads; it never waits for writers on SQLite in WAL mode."""
+    with engine.connect().execution_options(evalkit_reading=True) as connection, Session(connection) as session:
+        yield session
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring our tables to `revision`; safe when several processes do so at once."""
+    if revision == "head" and _current(engine) == _head():
+        return
+    _migrate(engine, "upgrade", revision)
+
+
+def downgrade(engine: Engine, revision: str = "base") -> None:
+    """Take our tables back to `revision`; ``base`` removes them and nothing else."""
+    _migrate(engine, "downgrade", revision)
+
+
+def _config() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _head() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _current(engine: Engine) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    try:
+        with engine.connect().execution_options(evalkit_reading=True) as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            return context.get_current_revision()
+    except OperationalError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        raise InputError(f"the database {shown} cannot be opened: {error.orig}") from None
+
+
+def _migrate(engine: Engine, direction: str, revision: str) -> None:
+    from alembic import command
+
+    config = _config()
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        config.attributes["connection"] = connection
+        getattr(command, direction)(config, revision)

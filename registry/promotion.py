@@ -1,0 +1,209 @@
+"""Promotion: moving an alias, which only a passing decision or a recorded override may do.
+
+Here the gate advises: it binds everyone who promotes through evalkit, not a client that moves the alias itself.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Mapping
+
+from metrics.errors import InputError
+from registry.artifacts import folder_digest
+from registry.digests import new_id, now_ms
+from registry.entities import Decision, ModelVersion, Promotion, RuleOutcome
+from registry.store import Registry
+
+BEGIN = "<!-- evalkit:begin -->"
+END = "<!-- evalkit:end -->"
+TAG_VERDICT = "evalkit.verdict"
+TAG_DECISION = "evalkit.decision"
+TAG_OVERRIDE = "evalkit.override"
+
+_ALIAS = re.compile(r"^(?!latest$)(?!v[0-9]+$)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+_BLOCK = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
+_DESCRIPTION_LIMIT = 5000
+"""Characters: the width of MLflow's column, which PostgreSQL enforces."""
+
+_MARKS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "❔ inconclusive"}
+
+
+class PromotionRefusedError(InputError):
+    """The gate does not let this version through; `rules` are those that did not pass."""
+
+    def __init__(self, message: str, rules: tuple[RuleOutcome, ...] = ()) -> None:
+        super().__init__(message)
+        self.rules = rules
+
+
+def promote(
+    registry: Registry,
+    version: ModelVersion,
+    to: str = "champion",
+    *,
+    decision: Decision | None = None,
+    override: str | None = None,
+    actor: str | None = None,
+) -> Promotion:
+    """Point the alias `to` to a version whose newest decision, on its current suite and files, is a pass.
+
+    Args:
+        registry: where the version lives.
+        version: the version; its suite and files are read again.
+        to: the alias.
+        decision: the decision that the caller relies on; refused when a newer one exists.
+        override: a reason to promote without a passing decision; recorded with the promotion.
+        actor: who does it; the user's name by default.
+
+    Raises:
+        PromotionRefusedError: nothing was changed; the message names the first rule that did not pass.
+    """
+    if not _ALIAS.match(to):
+        raise InputError(f"'{to}' cannot be an alias; use ASCII letters, digits, '-', '_' and '.', such as champion")
+    if override is not None and not override.strip():
+        raise InputError("an override needs a reason, which is recorded")
+    lease = registry.acquire(f"promote:{version.name}", wait=30.0)
+    try:
+        current = registry.version(version.reference)
+        _check_files(registry, current)
+        newest = registry.current_decision(current)
+        if override is None:
+            newest = _passing(current, newest, decision)
+        return _move(registry, current, to, decision=newest, override=override, actor=actor or _user())
+    finally:
+        registry.release(lease)
+
+
+def publish_verdict(registry: Registry, version: ModelVersion, decision: Decision, override: str | None = None) -> None:
+    """Write a decision into the version's tags and description; what people wrote there stays."""
+    tags, markdown = describe_verdict(decision)
+    if override is not None:
+        tags = {**tags, TAG_OVERRIDE: override[:500]}
+        markdown += f"\n\nPromoted by override: {_plain(override)}"
+    registry.mlflow.set_tags(version.name, version.version, tags)
+    held = registry.mlflow.version(version.name, version.version)
+    text = merge_description(held.description or "", markdown)
+    registry.mlflow.set_description(version.name, version.version, text)
+
+
+def describe_verdict(decision: Decision) -> tuple[Mapping[str, str], str]:
+    """Tags and Markdown that tell a decision on MLflow's version page."""
+    tags = {TAG_VERDICT: decision.outcome, TAG_DECISION: decision.id}
+    level = "plain thresholds" if decision.method == "thresholds" else f"one-sided alpha {decision.alpha:.4g}"
+    look = f", look {decision.look} of {decision.looks}" if decision.looks > 1 else ""
+    against = f", champion version {decision.champion}" if decision.champion is not None else ""
+    lines = [f"**evalkit: {_MARKS[decision.outcome]}** ({level}{look}{against})", ""]
+    if decision.rules:
+        lines += ["| rule | result | bound | why |", "|---|---|---|---|"]
+        lines += [_row(rule) for rule in decision.rules]
+        lines.append("")
+    lines += [f"- {_plain(note)}" for note in decision.notes]
+    return tags, "\n".join(lines).rstrip()
+
+
+def merge_description(existing: str, markdown: str) -> str:
+    """Put our part between its markers, in place of the former one; long tables are cut to fit MLflow's limit."""
+    kept = _BLOCK.sub("\0", existing, count=1)
+    kept = _BLOCK.sub("", kept)
+    if "\0" not in kept:
+        kept = f"{kept.rstrip()}\n\n\0" if kept.strip() else "\0"
+    room = _DESCRIPTION_LIMIT - len(kept) - len(BEGIN) - len(END) - 2
+    return kept.replace("\0", f"{BEGIN}\n{_cut(markdown, room)}\n{END}")
+
+
+def _cut(markdown: str, room: int) -> str:
+    if len(markdown) <= room:
+        return markdown
+    more = "\n\n… see the decision's scorecard"
+    lines: list[str] = []
+    for line in markdown.splitlines():
+        if sum(len(item) + 1 for item in lines) + len(line) > room - len(more):
+            break
+        lines.append(line)
+    return "\n".join(lines) + more if lines else ""
+
+
+def _check_files(registry: Registry, version: ModelVersion) -> None:
+    with registry.model_folder(version) as folder:
+        if folder_digest(folder) != version.artifact_digest:
+            raise PromotionRefusedError(
+                f"{version.reference}: its files are not those that were judged; register the model again"
+            )
+
+
+def _passing(version: ModelVersion, newest: Decision | None, relied_on: Decision | None) -> Decision:
+    if newest is None:
+        raise PromotionRefusedError(
+            f"{version.reference} has no decision on its current suite; run `evalkit check {version.reference}` first"
+        )
+    if relied_on is not None and relied_on.id != newest.id:
+        raise PromotionRefusedError(
+            f"{version.reference}: decision {relied_on.id} is not the newest on its current suite and files; "
+            f"run `evalkit gate {version.reference}` again"
+        )
+    if not newest.passed:
+        rules = tuple(rule for rule in newest.rules if rule.outcome != "pass")
+        worst = sorted(rules, key=lambda rule: rule.outcome != "fail")
+        why = f": {worst[0].rule}: {worst[0].reason}" if worst else ""
+        raise PromotionRefusedError(
+            f"{version.reference} may not be promoted, its gate is {newest.outcome}{why}", rules
+        )
+    return newest
+
+
+def _move(
+    registry: Registry,
+    version: ModelVersion,
+    to: str,
+    *,
+    decision: Decision | None,
+    override: str | None,
+    actor: str,
+) -> Promotion:
+    previous = registry.mlflow.holder(version.name, to)
+    if previous == version.version:
+        known = [p for p in registry.promotions(version.name, to) if p.version_id == version.id]
+        if known and known[-1].decision_id == (decision.id if decision else None) and known[-1].override == override:
+            return known[-1]
+    promotion = Promotion(
+        id=new_id(),
+        name=version.name,
+        alias=to,
+        version_id=version.id,
+        decision_id=decision.id if decision else None,
+        previous_version=previous,
+        override=override,
+        actor=actor,
+        created_at=now_ms(),
+    )
+    # Recorded before it happens: a crash may leave a record without a move, never a move without a record
+    registry.add_promotion(promotion)
+    try:
+        registry.mlflow.set_alias(version.name, to, version.version)
+    except InputError:
+        registry.drop_promotion(promotion)
+        raise
+    if decision is not None:
+        publish_verdict(registry, version, decision, override)
+    elif override is not None:
+        registry.mlflow.set_tags(version.name, version.version, {TAG_OVERRIDE: override[:500]})
+    return promotion
+
+
+def _row(rule: RuleOutcome) -> str:
+    name = f"{rule.rule} [{rule.slice}]" if rule.slice else rule.rule
+    bound = "" if rule.bound is None else f"{rule.bound:.4g}"
+    return f"| {_plain(name)} | {_MARKS[rule.outcome]} | {bound} | {_plain(rule.reason)} |"
+
+
+def _plain(text: str) -> str:
+    # Names of slices come from data: nothing in them may become markup, a link, or another table cell
+    return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", " ".join(text.split())).replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

@@ -1,0 +1,390 @@
+"""The registry: model versions in MLflow, with the suites that judge them and everything that was decided."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sqlalchemy import Select, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from metrics.errors import InputError
+from registry import records
+from registry.artifacts import MLMODEL, folder_digest
+from registry.database import connect, reading, upgrade, writing
+from registry.digests import new_id, now_ms, short
+from registry.entities import ModelVersion
+from registry.evaluations import Evaluations
+from registry.leases import Leases
+from registry.mlflow_link import MlflowLink, parse_reference, parse_run
+from registry.sources import LocalModel, infer_kind, is_mlflow, read_local, stored_generator
+from registry.suite import Suite
+from registry.tables import DEFAULT_WORKSPACE, ModelVersionRow, SuiteBindingRow, SuiteRow
+
+TAG_SUITE = "evalkit.suite"
+TAG_SUITE_DIGEST = "evalkit.suite_digest"
+TAG_KIND = "evalkit.kind"
+TAG_ARTIFACT = "evalkit.artifact_digest"
+TAG_GENERATOR = "evalkit.generator"
+
+_REGISTER_WAIT = 120.0
+
+
+class Registry(Evaluations, Leases):
+    """One workspace of the registry.
+
+    Args:
+        database_url: SQLAlchemy URL of our tables (SQLite or PostgreSQL); they are made where they are missing.
+        tracking_uri, registry_uri: MLflow's stores; a database URL or an HTTP address.
+        artifact_root: folder for artifacts where MLflow's store is a local database; None leaves it to MLflow.
+        workspace: rows of other workspaces are invisible.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        tracking_uri: str | None = None,
+        registry_uri: str | None = None,
+        *,
+        artifact_root: Path | None = None,
+        workspace: str = DEFAULT_WORKSPACE,
+    ) -> None:
+        engine = connect(database_url)
+        upgrade(engine)
+        super().__init__(engine, workspace)
+        self.mlflow = MlflowLink(tracking_uri or database_url, registry_uri, artifact_root)
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self._engine.dispose()
+
+    # Registering
+
+    def register(
+        self,
+        name: str,
+        *,
+        model: str,
+        suite: Suite,
+        kind: str | None = None,
+        training_data: Sequence[str] = (),
+        description: str | None = None,
+        generator: Mapping[str, Any] | None = None,
+        new_version: bool = False,
+    ) -> ModelVersion:
+        """Register a model with the suite that judges it.
+
+        The same files with the same suite and generator under the same name are one version: it is returned
+        with ``existing=True`` unless `new_version` asks for another. ``models:/name/3`` under its own name binds
+        the suite to that version.
+
+        Args:
+            name: the registered model's name.
+            model: ``runs:/run/path``, ``models:/m-id``, ``models:/name/version``, a path, an endpoint
+                ``openai:/model@http://host/v1`` or ``call: module:function``.
+            suite: what judges it; goes inside the version as artifact and tags.
+            kind: free tag; inferred where it can be.
+            training_data: names or digests of the data that the model was trained on.
+            description: text for people on the version's page.
+            generator: how to run the model (adapter, settings); wins over what is inferred.
+        """
+        if not name or any(sign in name for sign in "/:@\n"):
+            raise InputError(f"'{name}' cannot be a model's name; leave out '/', ':' and '@'")
+        lease = self.acquire(f"register:{name}", wait=_REGISTER_WAIT)
+        try:
+            prepared = self._prepare(name, model, suite, generator)
+            if kind is not None:
+                prepared = replace(prepared, kind=kind)
+            found = None if new_version else self._same(name, prepared, suite)
+            if found is not None:
+                return found
+            if prepared.attach is not None:
+                created = self._attach(prepared, suite)
+            else:
+                created = self._create(name, prepared, suite, description)
+            self._save(created, suite, prepared, tuple(training_data))
+            return self.version(f"models:/{created.name}/{created.version}")
+        finally:
+            self.release(lease)
+
+    def bind_suite(self, version: ModelVersion, suite: Suite) -> ModelVersion:
+        """Let another suite judge a version from now on; its earlier decisions no longer count for promotion."""
+        self._put_suite(version.source, suite)
+        self.mlflow.set_tags(version.name, version.version, _suite_tags(suite))
+        with writing(self._engine) as session:
+            row = self._version_row(session, version.id)
+            stored = self._suite_row(session, suite)
+            row.suite_id, row.suite_file = stored.id, suite.file
+            session.add(self._binding(row.id, stored.id))
+        return self.version(version.reference)
+
+    # Reading
+
+    def version(self, reference: str) -> ModelVersion:
+        """The version behind ``models:/name/2`` or ``models:/name@alias``.
+
+        A version that carries a suite but is not in our tables (copied, imported) is taken in on the way.
+        """
+        name, number, alias = parse_reference(reference)
+        found = self.mlflow.by_alias(name, alias) if alias else self.mlflow.version(name, number or 0)
+        with reading(self._engine) as session:
+            row = self._find(session, found)
+            record = self._record(session, row) if row is not None else None
+        return record or self._adopt(found)
+
+    def version_by_id(self, version_id: str) -> ModelVersion:
+        """The version with one of our keys."""
+        with reading(self._engine) as session:
+            return self._record(session, self._version_row(session, version_id))
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Versions of a model that have a suite, oldest first."""
+        query = self._rows().where(ModelVersionRow.name == name)
+        with reading(self._engine) as session:
+            ordered = query.order_by(ModelVersionRow.registered_at, ModelVersionRow.version)
+            aliases = self.mlflow.aliases(name)
+            found = [self._record(session, row, aliases) for row in session.scalars(ordered).all()]
+        # A model that was deleted and made anew counts from 1 again: the newer namesake is the one that exists
+        return sorted({item.version: item for item in found}.values(), key=lambda item: item.version)
+
+    def models(self) -> list[str]:
+        """Names of the models that have versions with suites."""
+        with reading(self._engine) as session:
+            query = select(ModelVersionRow.name).where(ModelVersionRow.workspace == self._workspace).distinct()
+            return sorted(session.scalars(query))
+
+    def suite(self, version: ModelVersion, folder: Path | None = None) -> Suite:
+        """The suite of a version, with the folder it was registered from (or `folder`) for its data."""
+        with reading(self._engine) as session:
+            row = self._version_row(session, version.id)
+            stored = session.get_one(SuiteRow, row.suite_id)
+            text, file = stored.text, row.suite_file
+        home = folder or (Path(file).parent if file else Path.cwd())
+        origin = file or f"suite of {version.reference}"
+        return Suite.from_text(text, home, origin=origin, check_files=False)
+
+    @contextmanager
+    def model_folder(self, version: ModelVersion) -> Iterator[Path]:
+        """The version's files on this machine, for as long as the context lasts."""
+        with self.mlflow.downloaded(version.source) as folder:
+            yield folder
+
+    # Steps
+
+    def _prepare(self, name: str, model: str, suite: Suite, generator: Mapping[str, Any] | None) -> _Prepared:
+        if not is_mlflow(model):
+            local = read_local(model, settings=generator, search=suite.folder)
+            return _Prepared(None, local, local.digest, dict(local.generator), local.kind)
+        run = parse_run(model)
+        attach = None
+        if run is not None:
+            source = self.mlflow.run_model(*run)
+        elif model.startswith("models:/m-") and "/" not in model.removeprefix("models:/") and "@" not in model:
+            source = model
+        else:
+            other, number, alias = parse_reference(model)
+            held = self.mlflow.by_alias(other, alias) if alias else self.mlflow.version(other, number or 0)
+            source, attach = str(held.source), held if other == name else None
+        with self.mlflow.downloaded(source) as folder:
+            described = {**stored_generator(folder), **(generator or {})}
+            return _Prepared(
+                source, None, folder_digest(folder), described, infer_kind(folder), attach, bool(generator)
+            )
+
+    def _same(self, name: str, prepared: _Prepared, suite: Suite) -> ModelVersion | None:
+        query = (
+            self._rows()
+            .join(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
+            .where(
+                ModelVersionRow.name == name,
+                ModelVersionRow.artifact_digest == prepared.digest,
+                SuiteRow.digest == suite.digest,
+            )
+            .order_by(ModelVersionRow.created_at.desc())
+        )
+        with reading(self._engine) as session:
+            rows = [row for row in session.scalars(query) if row.generator == prepared.generator]
+            row = next((row for row in rows if self._is_current(row)), None)
+            if row is None or (prepared.attach is not None and int(prepared.attach.version) != row.version):
+                return None
+            found = self._record(session, row)
+        if suite.file is not None:
+            with writing(self._engine) as session:
+                self._version_row(session, found.id).suite_file = suite.file
+        return replace(found, existing=True)
+
+    def _is_current(self, row: ModelVersionRow) -> bool:
+        try:
+            held = self.mlflow.version(row.name, row.version)
+        except InputError:
+            return False  # deleted in MLflow
+        return bool(held.creation_timestamp == row.registered_at)
+
+    def _attach(self, prepared: _Prepared, suite: Suite) -> Any:
+        held = prepared.attach
+        self._put_suite(str(held.source), suite)
+        self.mlflow.set_tags(held.name, int(held.version), self._tags(prepared, suite))
+        return held
+
+    def _create(self, name: str, prepared: _Prepared, suite: Suite, description: str | None) -> Any:
+        if prepared.local is not None:
+            source = self._log(name, prepared.local, suite)
+        else:
+            source = prepared.source or ""
+            self._put_suite(source, suite)
+        tags = self._tags(prepared, suite)
+        created = self.mlflow.create_version(name, source, self.mlflow.source_run(source), tags)
+        if description:
+            self.mlflow.set_description(name, int(created.version), description)
+        return created
+
+    def _log(self, name: str, local: LocalModel, suite: Suite) -> str:
+        with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
+            extra = Path(scratch)
+            (extra / "evalkit").mkdir()
+            (extra / "evalkit" / _suite_file(suite)).write_text(suite.text, encoding="utf-8")
+            if local.mlmodel is not None:
+                (extra / MLMODEL).write_text(yaml.safe_dump(dict(local.mlmodel)), encoding="utf-8")
+            folders: list[tuple[Path, str | None]] = [(local.folder, local.place)] if local.folder else []
+            if not local.folder:
+                for place, file in local.files.items():
+                    (extra / place).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, extra / place)
+            return self.mlflow.log_model(name, [*folders, (extra, None)], tags=_suite_tags(suite))
+
+    def _put_suite(self, source: str, suite: Suite) -> None:
+        self.mlflow.put_text(source, _suite_file(suite), suite.text)
+
+    def _tags(self, prepared: _Prepared, suite: Suite) -> dict[str, str]:
+        tags = {**_suite_tags(suite), TAG_KIND: prepared.kind, TAG_ARTIFACT: prepared.digest}
+        if prepared.given:
+            tags[TAG_GENERATOR] = json.dumps(prepared.generator, sort_keys=True)
+        return tags
+
+    def _save(self, held: Any, suite: Suite, prepared: _Prepared, training_data: tuple[str, ...]) -> None:
+        model_id = self.mlflow.model_id(str(held.source))
+        with writing(self._engine) as session:
+            stored = self._suite_row(session, suite)
+            row = self._find(session, held)
+            if row is None:
+                row = ModelVersionRow(
+                    id=new_id(),
+                    workspace=self._workspace,
+                    created_at=now_ms(),
+                    name=held.name,
+                    version=int(held.version),
+                    registered_at=held.creation_timestamp,
+                    source=str(held.source),
+                    model_id=model_id,
+                    run_id=held.run_id or None,
+                )
+                session.add(row)
+            row.artifact_digest, row.generator, row.kind = prepared.digest, prepared.generator, prepared.kind
+            row.suite_id, row.suite_file, row.training_data = stored.id, suite.file, list(training_data)
+            session.flush()
+            session.add(self._binding(row.id, stored.id))
+
+    def _adopt(self, held: Any) -> ModelVersion:
+        digest = held.tags.get(TAG_SUITE_DIGEST)
+        reference = f"models:/{held.name}/{held.version}"
+        if digest is None:
+            raise InputError(
+                f"{reference} has no suite; bind one with "
+                f"`evalkit register {held.name} --model {reference} --suite suite.yaml`"
+            )
+        name = f"suite-{short(digest)}.yaml"
+        text = self.mlflow.get_text(str(held.source), name)
+        suite = Suite.from_text(text, Path.cwd(), origin=f"{reference}/{name}", check_files=False, file=None)
+        if suite.digest != digest:
+            raise InputError(f"{reference}: the suite inside it is not the one its tag names; register it again")
+        with self.mlflow.downloaded(str(held.source)) as folder:
+            generator = json.loads(held.tags.get(TAG_GENERATOR, "{}")) or stored_generator(folder)
+            kind = held.tags.get(TAG_KIND) or infer_kind(folder)
+            prepared = _Prepared(str(held.source), None, folder_digest(folder), generator, kind)
+        self._save(held, suite, prepared, ())
+        return self.version(reference)
+
+    def _rows(self) -> Select[ModelVersionRow]:
+        return select(ModelVersionRow).where(ModelVersionRow.workspace == self._workspace)
+
+    def _find(self, session: Session, held: Any) -> ModelVersionRow | None:
+        return session.scalar(
+            self._rows().where(
+                ModelVersionRow.name == held.name,
+                ModelVersionRow.version == int(held.version),
+                ModelVersionRow.registered_at == held.creation_timestamp,
+            )
+        )
+
+    def _version_row(self, session: Session, version_id: str) -> ModelVersionRow:
+        row = session.get(ModelVersionRow, version_id)
+        if row is None or row.workspace != self._workspace:
+            raise InputError(f"there is no model version with the key '{version_id}'")
+        return row
+
+    def _record(
+        self,
+        session: Session,
+        row: ModelVersionRow,
+        aliases: Mapping[int, Sequence[str]] | None = None,
+    ) -> ModelVersion:
+        known = self.mlflow.aliases(row.name) if aliases is None else aliases
+        suite = session.get_one(SuiteRow, row.suite_id)
+        return records.model_version(row, suite, known.get(row.version, ()))
+
+    def _suite_row(self, session: Session, suite: Suite) -> SuiteRow:
+        query = select(SuiteRow).where(SuiteRow.workspace == self._workspace, SuiteRow.digest == suite.digest)
+        row = session.scalar(query)
+        if row is None:
+            row = SuiteRow(
+                id=new_id(),
+                workspace=self._workspace,
+                created_at=now_ms(),
+                name=suite.name,
+                digest=suite.digest,
+                text=suite.text,
+            )
+            try:
+                with session.begin_nested():
+                    session.add(row)
+            except IntegrityError:  # another process stored it between our look and our write
+                row = session.scalars(query).one()
+        return row
+
+    def _binding(self, version_id: str, suite_id: str) -> SuiteBindingRow:
+        return SuiteBindingRow(
+            id=new_id(), workspace=self._workspace, created_at=now_ms(), version_id=version_id, suite_id=suite_id
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A model that is about to be registered: in MLflow already (`source`) or still `local`.
+
+    `attach` is MLflow's record where the suite is bound to a version that is there; `given` says that the caller
+    described the generator.
+    """
+
+    source: str | None
+    local: LocalModel | None
+    digest: str
+    generator: dict[str, Any]
+    kind: str
+    attach: Any = None
+    given: bool = False
+
+
+def _suite_file(suite: Suite) -> str:
+    return f"suite-{short(suite.digest)}.yaml"
+
+
+def _suite_tags(suite: Suite) -> dict[str, str]:
+    return {TAG_SUITE: suite.name, TAG_SUITE_DIGEST: suite.digest}

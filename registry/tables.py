@@ -1,0 +1,182 @@
+"""Our tables: prefix ``evalkit_``, UUIDv7 keys, a workspace in every row, UTC integer milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+DEFAULT_WORKSPACE = "default"
+VERSION_TABLE = "evalkit_alembic_version"
+PREFIX = "evalkit_"
+
+_Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Declares types and the names of constraints, which migrations need to find them again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012 - the shape that SQLAlchemy reads
+
+
+class _Row:
+    """What every row has."""
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(63), default=DEFAULT_WORKSPACE)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SuiteRow(_Row, Base):
+    """A suite's text, once per digest."""
+
+    __tablename__ = "evalkit_suites"
+    __table_args__ = (UniqueConstraint("workspace", "digest"),)
+
+    name: Mapped[str] = mapped_column(String(100), index=True)
+    digest: Mapped[str] = mapped_column(String(80))
+    text: Mapped[str] = mapped_column(Text)
+
+
+class DatasetRow(_Row, Base):
+    """A dataset: name, split and digest identify it; the newest row of a name and split is the current one."""
+
+    __tablename__ = "evalkit_datasets"
+    __table_args__ = (UniqueConstraint("workspace", "name", "split", "digest"),)
+
+    name: Mapped[str] = mapped_column(String(100))
+    split: Mapped[str] = mapped_column(String(60))
+    digest: Mapped[str] = mapped_column(String(80), index=True)
+    location: Mapped[str] = mapped_column(Text)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    licence: Mapped[str] = mapped_column(Text, default="")
+    labels: Mapped[_Json] = mapped_column(JSON)
+
+
+class ModelVersionRow(_Row, Base):
+    """A registered version.
+
+    MLflow starts counting again when a model is deleted and made anew, so MLflow's creation time is part of
+    what identifies a version; results never carry over to a namesake.
+    """
+
+    __tablename__ = "evalkit_model_versions"
+    __table_args__ = (
+        UniqueConstraint("workspace", "name", "version", "registered_at"),
+        Index("ix_evalkit_model_versions_content", "workspace", "name", "artifact_digest"),
+    )
+
+    name: Mapped[str] = mapped_column(String(255))
+    version: Mapped[int] = mapped_column(Integer)
+    registered_at: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(60))
+    source: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[str | None] = mapped_column(String(80))
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    artifact_digest: Mapped[str] = mapped_column(String(80))
+    suite_id: Mapped[str] = mapped_column(ForeignKey("evalkit_suites.id"), index=True)
+    suite_file: Mapped[str | None] = mapped_column(Text)
+    generator: Mapped[_Json] = mapped_column(JSON)
+    training_data: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class SuiteBindingRow(_Row, Base):
+    """Which suite judged a version from when on."""
+
+    __tablename__ = "evalkit_suite_bindings"
+
+    version_id: Mapped[str] = mapped_column(ForeignKey("evalkit_model_versions.id"), index=True)
+    suite_id: Mapped[str] = mapped_column(ForeignKey("evalkit_suites.id"), index=True)
+
+
+class EvaluationRow(_Row, Base):
+    """One run of a suite on a version at one look."""
+
+    __tablename__ = "evalkit_evaluations"
+    __table_args__ = (UniqueConstraint("workspace", "digest", "look"),)
+
+    digest: Mapped[str] = mapped_column(String(80))
+    look: Mapped[int] = mapped_column(Integer)
+    version_id: Mapped[str] = mapped_column(ForeignKey("evalkit_model_versions.id"), index=True)
+    suite_digest: Mapped[str] = mapped_column(String(80))
+    preset: Mapped[str | None] = mapped_column(String(60))
+    status: Mapped[str] = mapped_column(String(20))
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[int | None] = mapped_column(BigInteger)
+    targets: Mapped[_Json] = mapped_column(JSON)
+    warnings: Mapped[list[Any]] = mapped_column(JSON)
+    details: Mapped[_Json] = mapped_column(JSON)
+
+
+class EstimateRow(_Row, Base):
+    """One estimate of an evaluation; `record` is the whole `Estimate`, `value` to `coverage` are for queries."""
+
+    __tablename__ = "evalkit_estimates"
+    __table_args__ = (UniqueConstraint("evaluation_id", "task", "metric", "key", "slice"),)
+
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evalkit_evaluations.id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(Integer)
+    task: Mapped[str] = mapped_column(String(60))
+    metric: Mapped[str] = mapped_column(String(60))
+    key: Mapped[str] = mapped_column(String(60))
+    slice: Mapped[str] = mapped_column(String(500))
+    value: Mapped[float | None] = mapped_column(Float)
+    low: Mapped[float | None] = mapped_column(Float)
+    high: Mapped[float | None] = mapped_column(Float)
+    n: Mapped[int] = mapped_column(BigInteger)
+    coverage: Mapped[float] = mapped_column(Float)
+    record: Mapped[_Json] = mapped_column(JSON)
+    scores_digest: Mapped[str] = mapped_column(String(80))
+
+
+class DecisionRow(_Row, Base):
+    """What a gate decided; `record` is the whole decision with every bound."""
+
+    __tablename__ = "evalkit_decisions"
+
+    digest: Mapped[str] = mapped_column(String(80), index=True)
+    version_id: Mapped[str] = mapped_column(ForeignKey("evalkit_model_versions.id"), index=True)
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evalkit_evaluations.id"), index=True)
+    suite_digest: Mapped[str] = mapped_column(String(80))
+    artifact_digest: Mapped[str] = mapped_column(String(80))
+    outcome: Mapped[str] = mapped_column(String(20))
+    record: Mapped[_Json] = mapped_column(JSON)
+
+
+class PromotionRow(_Row, Base):
+    """An alias that was moved: by which decision, or by whose override, and who held it before."""
+
+    __tablename__ = "evalkit_promotions"
+
+    name: Mapped[str] = mapped_column(String(255), index=True)
+    alias: Mapped[str] = mapped_column(String(255))
+    version_id: Mapped[str] = mapped_column(ForeignKey("evalkit_model_versions.id"), index=True)
+    decision_id: Mapped[str | None] = mapped_column(ForeignKey("evalkit_decisions.id"), index=True)
+    previous_version: Mapped[int | None] = mapped_column(Integer)
+    override: Mapped[str | None] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(255), default="")
+
+
+class LeaseRow(Base):
+    """Who works on something: at most one live holder per key."""
+
+    __tablename__ = "evalkit_leases"
+
+    workspace: Mapped[str] = mapped_column(String(63), primary_key=True, default=DEFAULT_WORKSPACE)
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    token: Mapped[str] = mapped_column(String(36))
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    process_started: Mapped[int] = mapped_column(BigInteger)
+    acquired_at: Mapped[int] = mapped_column(BigInteger)
+    heartbeat_at: Mapped[int] = mapped_column(BigInteger)

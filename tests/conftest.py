@@ -1,0 +1,46 @@
+"""What all tests share: markers that skip with a reason, or fail where `EVALKIT_REQUIRE` demands the thing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _postgres() -> str | None:
+    found = shutil.which("postgres") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/postgres")), None)
+    return None if found else "no postgres binary on this machine"
+
+
+def _chromium() -> str | None:
+    return None if shutil.which("chromium") else "no chromium on this machine"
+
+
+def _data() -> str | None:
+    return None if os.environ.get("EVALKIT_TEST_DATA") else "EVALKIT_TEST_DATA is not set"
+
+
+_NEEDS = {"postgres": _postgres, "chromium": _chromium, "data": _data}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, unless it was required."""
+    required = set(filter(None, os.environ.get("EVALKIT_REQUIRE", "").split(",")))
+    for name, missing in _NEEDS.items():
+        reason = missing()
+        if reason is None or name in required:
+            continue
+        for item in items:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No test sees or touches the state of whoever runs it."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "EVALKIT_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    yield

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from evalkit.runner.engine import run
+from metrics.errors import InputError
+from registry.entities import Evaluation, ModelVersion
+
+from .conftest import QUESTIONS, Project
+
+Register = Callable[..., ModelVersion]
+
+
+def numbers(evaluation: Evaluation) -> dict[tuple[str, str, str, str], object]:
+    """Everything but cost and speed."""
+    return {
+        (e.task, e.metric, e.key, e.slice): e.estimate
+        for e in evaluation.estimates
+        if e.metric not in {"latency", "throughput", "peak_memory"}
+    }
+
+
+def test_an_evaluation_from_start_to_store(project: Project, counting: Register) -> None:
+    version = counting()
+    evaluation = run(project.registry, project.settings, version)
+    assert evaluation.status == "finished"
+    found = numbers(evaluation)
+    usable = [i for i in range(300) if i % 11 != 5]
+    right = [i for i in usable if i % 3]
+    main = found["questions", "exact_match", "value", ""]
+    assert main.value == pytest.approx(len(right) / len(usable))
+    assert main.n == len(usable)
+    assert main.coverage == pytest.approx(len(usable) / 300)
+    odd = found["questions", "exact_match", "value", "parity=odd"]
+    assert odd.value == pytest.approx(sum(i % 2 for i in right) / sum(i % 2 for i in usable))
+    names = {e.name for e in evaluation.estimates}
+    assert {"questions/latency.p95", "questions/throughput", "questions/peak_memory"} <= names
+    assert evaluation.details["counts"]["generated_shards"] == 2
+    assert any("27 of 300 outputs are unusable" in warning for warning in evaluation.warnings)

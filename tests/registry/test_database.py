@@ -1,0 +1,106 @@
+"""Migrations: up and down, with data, on both databases, beside tables that are not ours."""
+
+from __future__ import annotations
+
+from multiprocessing import get_context
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from metrics.errors import InputError
+from registry.database import connect, downgrade, reading, upgrade, writing
+from registry.digests import new_id, now_ms
+from registry.tables import PREFIX, VERSION_TABLE, Base, EvaluationRow, SuiteRow
+
+
+def test_up_down_up_with_data(database_url: str):
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE runs (name VARCHAR(10))"))
+        connection.execute(text("INSERT INTO runs VALUES ('kept')"))
+    upgrade(engine)
+    with writing(engine) as session:
+        session.add(SuiteRow(id=new_id(), created_at=now_ms(), name="s", digest="d", text="suite: s"))
+    upgrade(engine)
+    with reading(engine) as session:
+        assert session.query(SuiteRow).one().workspace == "default"
+    downgrade(engine)
+    assert set(inspect(engine).get_table_names()) - {VERSION_TABLE} == {"runs"}
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT name FROM runs")).scalar() == "kept"
+    upgrade(engine)
+    assert PREFIX + "suites" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_models_equal_migrations(database_url: str):
+    engine = connect(database_url)
+    upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_every_table_has_prefix_and_workspace():
+    for table in Base.metadata.tables.values():
+        assert table.name.startswith(PREFIX)
+        assert "workspace" in table.columns
+
+
+def test_foreign_keys_hold(database_url: str):
+    engine = connect(database_url)
+    upgrade(engine)
+    orphan = EvaluationRow(
+        id=new_id(), created_at=1, digest="d", look=1, version_id=new_id(), suite_digest="s", status="running",
+        started_at=1, targets={}, warnings=[], details={},
+    )  # fmt: skip
+    with pytest.raises(IntegrityError), writing(engine) as session:
+        session.add(orphan)
+    engine.dispose()
+
+
+def test_a_failed_transaction_leaves_nothing(database_url: str):
+    engine = connect(database_url)
+    upgrade(engine)
+    with pytest.raises(RuntimeError), writing(engine) as session:
+        session.add(SuiteRow(id=new_id(), created_at=1, name="s", digest="d", text=""))
+        session.flush()
+        raise RuntimeError
+    with reading(engine) as session:
+        assert session.query(SuiteRow).count() == 0
+    engine.dispose()
+
+
+def _upgrade(url: str) -> None:
+    upgrade(connect(url))
+
+
+def test_processes_that_upgrade_at_once(database_url: str):
+    context = get_context("spawn")
+    workers = [context.Process(target=_upgrade, args=(database_url,)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [("nonsense", "cannot be read"), ("mysql://host/db", "not supported"), ("sqlite:////proc/none/x.db", "cannot be")],
+)
+def test_unusable_urls(url: str, message: str):
+    with pytest.raises(InputError, match=message):
+        upgrade(connect(url))
+
+
+@pytest.mark.postgres
+def test_password_is_not_told(postgres_server: str):
+    url = postgres_server.replace("tester@", "tester:hunter2@").replace("psycopg://", "psycopg://") + "no_such_database"
+    with pytest.raises(InputError) as caught:
+        upgrade(connect(url))
+    assert "hunter2" not in str(caught.value)
