@@ -7,10 +7,9 @@ import pytest
 
 from evalkit.runner.engine import run
 from evalkit.runner.publish import logger_for
-from metrics.errors import InputError
 from registry.entities import Evaluation, ModelVersion
 
-from .conftest import QUESTIONS, Project
+from .conftest import Project
 
 Register = Callable[..., ModelVersion]
 
