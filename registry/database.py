@@ -37,7 +37,10 @@ def connect(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         raise InputError(f"the database '{parsed.get_backend_name()}' is not supported; use SQLite or PostgreSQL")
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the database file {parsed.database} cannot be made ({error.strerror})") from None
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
