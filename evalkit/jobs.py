@@ -69,10 +69,11 @@ def run_durably(store: Path, key: str, job: Job) -> list[Result]:
     """
     with _lock:
         _launch(store)
-        workflow, pending = _attempt(key)
+        names = list(job.steps())
+        workflow, pending = _attempt(key, names)
         _jobs[workflow] = job
         try:
-            return _finish(workflow, _resume(workflow) if pending else _start(workflow, list(job.steps())))
+            return _finish(workflow, _resume(workflow) if pending else _start(workflow, names))
         finally:
             del _jobs[workflow]
             _failures.pop(workflow, None)
@@ -111,10 +112,11 @@ def _launch(store: Path) -> None:
     _launched.update(url=url, pid=str(os.getpid()), queue=executor)
 
 
-def _attempt(key: str) -> tuple[str, bool]:
+def _attempt(key: str, names: list[str]) -> tuple[str, bool]:
     """The workflow id to use, and whether it is one that a dead process left behind.
 
-    The id is the job's key. A job that ended (in an error, or whose results were lost since) gets a new attempt.
+    The id is the job's key. A job that ended (in an error, or whose results were lost since), or whose steps are not
+    the recorded ones any more, gets a new attempt.
     """
     attempt = 1
     while True:
@@ -123,7 +125,9 @@ def _attempt(key: str) -> tuple[str, bool]:
         if status is None:
             return workflow, False
         if status.status not in _TERMINAL:
-            return workflow, True
+            if status.input is not None and list(status.input["args"]) == [workflow, names]:
+                return workflow, True
+            DBOS.cancel_workflow(workflow)
         attempt += 1
 
 

@@ -257,20 +257,21 @@ class _Session:
             self.version, digest=plan.digest, token=self.lease.token, look=plan.look, preset=plan.preset,
             targets=plan.targets, suite_digest=plan.suite.digest,
         )  # fmt: skip
-        if row.status == "finished" and (row.run_id is not None or self.log is None):
-            return row  # another process finished it while this one waited for the lease
         work = self._work(row)
+        if row.status == "finished":  # but not logged yet, or finished while this process waited for the lease
+            if row.run_id is None:
+                self._publish(row, work)
+            return self.registry.evaluation_by_id(row.id)
         try:
             from evalkit.jobs import run_durably
 
             made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
         except GenerationFailed as error:
             failed = self._fail(row, work, str(error))
-            if self.log is not None:
-                self.registry.annotate_evaluation(row.id, token=self.lease.token, run_id=self.log(failed, {}))
+            self._publish(failed, None)
             return self.registry.evaluation_by_id(row.id)
         except InputError as error:
-            if row.status != "finished":
+            if self.registry.evaluation_by_id(row.id).status != "finished":
                 self._fail(row, work, str(error))
             raise
         except BaseException:
@@ -294,13 +295,17 @@ class _Session:
             )  # fmt: skip
 
         def log_results() -> None:
-            assert self.log is not None
-            run_id = self.log(self.registry.evaluation_by_id(row.id), work.files())
-            self.registry.annotate_evaluation(row.id, token=token, run_id=run_id)
+            self._publish(self.registry.evaluation_by_id(row.id), work)
 
         log = log_results if self.log is not None else None
         work = Work(self.plan, self.settings.home, store=store, log=log, report=self.report)
         return work
+
+    def _publish(self, evaluation: Evaluation, work: Work | None) -> None:
+        """Log to MLflow and remember the run."""
+        if self.log is not None:
+            run_id = self.log(evaluation, work.files() if work is not None else {})
+            self.registry.annotate_evaluation(evaluation.id, token=self.lease.token, run_id=run_id)
 
     def _fail(self, row: Evaluation, work: Work, reason: str) -> Evaluation:
         """Close the evaluation as failed, with the reason as its warning."""

@@ -19,8 +19,6 @@ from metrics.base import Batch, Estimate, Loader, Metric, SampleMetric, Scores, 
 ROWS = "parquet"
 STATES = "states"
 _SLICE = "slice."
-MAX_SLICES = 200
-"""Values of one slice that get estimates of their own; beyond that a column is an identifier, not a slice."""
 
 
 class MetricScores:
@@ -111,7 +109,7 @@ class MetricScores:
 
 
 def slices_of(scores: Scores, only: str | None = None) -> dict[str, Scores]:
-    """Scores by slice, ``""`` being everything; slices with too many values are left out."""
+    """Scores by slice, ``""`` being everything."""
     found = {"": scores} if only in {None, ""} else {}
     for name, values in scores.slices.items():
         for value, places in _by_value(values).items():
@@ -191,10 +189,8 @@ def _states(metric: Metric, batch: Batch) -> dict[str, State]:
 
 
 def _by_value(values: Any) -> dict[str, Any]:
-    """Row positions by slice value, sorted by value; nothing where there are too many values."""
+    """Row positions by slice value, sorted by value."""
     places: dict[str, list[int]] = {}
     for place, value in enumerate(values):
         places.setdefault(str(value), []).append(place)
-    if len(places) > MAX_SLICES:
-        return {}
     return {value: np.asarray(places[value], dtype=np.intp) for value in sorted(places)}

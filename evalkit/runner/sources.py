@@ -17,7 +17,7 @@ from evalkit.outputs import SCHEMA
 from evalkit.runner.subjects import ShardWriter, Subject
 from metrics.errors import InputError
 from registry.digests import digest, new_id
-from registry.spec import Columns, Task
+from registry.spec import Columns, Task, parse_quantity
 
 if TYPE_CHECKING:
     from evalkit.runner.plan import SuiteLike
@@ -188,15 +188,12 @@ def version_subject(
                 if "call" not in description and description.get("adapter") != "openai":
                     model = stack.enter_context(registry.model_folder(version))
                     description = _described(description, model, version)
-            limits: dict[str, Any] = {}
-            if task.generate.get("time_limit") is not None:
-                limits["time_limit"] = float(task.generate["time_limit"])
             process = GeneratorProcess(
                 description,
-                env=tuple(task.generate.get("env", ())),
+                env=_names(task.generate.get("env", ())),
+                time_limit=_seconds(task.generate.get("time_limit")),
                 trust_pickle=trust_pickle,
                 cwd=suite.folder,
-                **limits,
             )
             yield stack.enter_context(process)
 
@@ -244,6 +241,22 @@ def _described(description: Mapping[str, Any], model: Path, version: ModelVersio
     if not path.is_relative_to(model.resolve()):
         raise InputError(f"{version.reference}: its generator's path {description['path']!r} leads out of the model")
     return {**description, "path": str(path)}
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """Names of environment variables, given as a list or as one name."""
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"`env: {given}` cannot be used; expected names of environment variables")
+    return names
+
+
+def _seconds(given: Any) -> float | None:
+    """A time limit such as ``90`` or ``2 min``."""
+    try:
+        return None if given is None else parse_quantity(given)
+    except ValueError as error:
+        raise InputError(f"`time_limit: {given}`: {error}") from None
 
 
 def _number(value: Any, kind: pa.DataType) -> float | int | None:

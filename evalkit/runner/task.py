@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from metrics.catalogue import get as get_metric
 from registry.digests import digest
 from registry.entities import StoredEstimate
 
+MAX_SLICE_VALUES = 200
+"""Beyond that a column is an identifier, not a slice: its values get no estimates of their own."""
+
 
 class TaskWork:
     """Everything that one task of an evaluation leaves on disk; each method makes only what is missing."""
@@ -45,6 +49,14 @@ class TaskWork:
         self._open = contextlib.ExitStack()
         self._writer: ShardWriter | None = None
         self._scores: dict[str, MetricScores] = {}
+
+    @cached_property
+    def _too_fine(self) -> dict[str, int]:
+        """Slices with too many values, and how many; judged on all rows, so that every look agrees."""
+        if self.plan.data is None:
+            return {}
+        values = slice_values(self.plan.data, len(self.plan.data))
+        return {name: len(found) for name, found in values.items() if len(found) > MAX_SLICE_VALUES}
 
     @property
     def shards(self) -> list[Rows]:
@@ -116,6 +128,7 @@ class TaskWork:
             arrays, source = self._features.arrays(rows), self._features.reference(rows)
             self.counts["extracted_shards"] += len(self._features.extracted) - before
         batch = build_batch(self.outputs.table(rows), rows, self.plan.data, arrays, source)
+        batch = replace(batch, slices={name: v for name, v in batch.slices.items() if name not in self._too_fine})
         for plan in missing:
             scores = self.scores(plan)
             scores.forget_estimates()
@@ -170,6 +183,10 @@ class TaskWork:
         """What is wrong with the outputs, and whether the model was trained on these data."""
         facts = [facts for _, facts in self.outputs.ensure(Rows(0, self.plan.target))]
         found = quality_warnings(self.plan.name, facts) if facts else []
+        for name, count in self._too_fine.items():
+            found.append(
+                f"{self.plan.name}: slice '{name}' has {count} values, more than {MAX_SLICE_VALUES}; it is left out"
+            )
         trained = set(self.plan.subject.training_data)
         reference = self.plan.reference.dataset if self.plan.reference else None
         for role, source in (("data", self.plan.data), ("reference", reference)):
@@ -200,9 +217,15 @@ class TaskWork:
             "extractor": self.extractor.identity() if self.extractor else None,
             "data": {"name": data.name, "digest": data.digest, "rows": len(data)} if data else None,
             "reference": {"name": reference.dataset.name, "digest": reference.dataset.digest} if reference else None,
-            "slices": slice_values(data, self.plan.target) if data else {},
+            "slices": self._slices(),
             "metrics": {plan.name: self._metric_record(plan) for plan in self.plan.metrics},
         }
+
+    def _slices(self) -> dict[str, list[str]]:
+        if self.plan.data is None:
+            return {}
+        values = slice_values(self.plan.data, self.plan.target)
+        return {name: found for name, found in values.items() if name not in self._too_fine}
 
     def _metric_record(self, plan: MetricPlan) -> dict[str, Any]:
         state = None

@@ -99,3 +99,20 @@ def test_another_store_in_the_same_process(store: Path, tmp_path: Path) -> None:
     job = Counting()
     jobs.run_durably(tmp_path / "other.db", "key:1", job)
     assert job.performed == [0, 1, 2]
+
+
+def test_a_pending_job_with_other_steps_is_left_alone(store: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(store), "1"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        check=False,
+    )
+
+    class Longer(Counting):
+        def steps(self) -> Sequence[str]:
+            return ["a", "b", "c", "d"]
+
+    job = Longer()
+    assert len(jobs.run_durably(store, "key:1", job)) == 4
+    assert job.performed == [0, 1, 2, 3]

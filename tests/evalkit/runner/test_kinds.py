@@ -172,6 +172,29 @@ def test_a_model_that_gives_nothing_usable_fails_with_one_line(images: Suite, tm
     assert "\n" not in evaluation.warnings[0]
 
 
+def test_all_outputs_unusable_for_different_reasons(images: Suite, tmp_path: Path) -> None:
+    class Mixed(Broken):
+        def generate(self, requests: Sequence[Request], settings: Mapping[str, Any]) -> list[Generation]:
+            return [Generation(error="too dark" if r.position % 2 else "too bright") for r in requests]
+
+    evaluation, _ = score(memory_subject(Mixed(None)), images, tmp_path / "home")
+    assert evaluation.status == "failed"
+    assert np.isnan(value(evaluation, "images/fid").value)
+    assert value(evaluation, "images/fid").coverage == 0
+    assert any("200 of 200 outputs are unusable" in warning for warning in evaluation.warnings)
+
+
+def test_an_identifier_is_no_slice(tmp_path: Path) -> None:
+    golden = [{"id": f"q{i}", "question": f"{i}?", "answer": str(i), "even": str(i % 2 == 0)} for i in range(300)]
+    said = [{"id": f"q{i}", "said": str(i)} for i in range(300)]
+    (tmp_path / "golden.jsonl").write_text("\n".join(map(json.dumps, golden)))
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, said)))
+    text = STORED.replace("output: said", "output: said, slices: [question, even]")
+    evaluation, _ = score(file_subject(), suite_of(tmp_path, text), tmp_path / "home")
+    assert {e.slice.partition("=")[0] for e in evaluation.estimates} == {"", "even"}
+    assert evaluation.warnings == ("answers: slice 'question' has 300 values, more than 200; it is left out",)
+
+
 def test_a_constant_model_is_warned_about(images: Suite, tmp_path: Path) -> None:
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     evaluation, _ = score(memory_subject(Broken(picture)), images, tmp_path / "home")
