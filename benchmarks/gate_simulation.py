@@ -22,6 +22,7 @@ import numpy as np
 
 from metrics.base import Estimate, SampleMetric, Scores
 from metrics.catalogue import get
+from metrics.statistics import t_interval
 from registry.entities import Evaluation, ModelVersion, Outcome, StoredEstimate
 from registry.gate import decide
 from registry.gate.memory import ScoresEvidence
@@ -214,8 +215,8 @@ def power_scenarios() -> list[Scenario]:
 
 def _pilot(mean: float, deviation: float = 0.12, n: int = 400) -> Estimate:
     """What an earlier version's results say about the spread."""
-    half = 1.959964 * deviation / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n=n)
+    low, high = t_interval(mean, deviation / math.sqrt(n), n - 1)
+    return Estimate(mean, low, high, n=n)
 
 
 def promotions(rng: np.random.Generator, *, anchored: bool, steps: int = 20, n: int = 5000) -> tuple[int, float]:
