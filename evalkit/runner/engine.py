@@ -265,7 +265,10 @@ class _Session:
 
             made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
         except GenerationFailed as error:
-            return self._fail(row, work, str(error))
+            failed = self._fail(row, work, str(error))
+            if self.log is not None:
+                self.registry.annotate_evaluation(row.id, token=self.lease.token, run_id=self.log(failed, {}))
+            return self.registry.evaluation_by_id(row.id)
         except InputError as error:
             if row.status != "finished":
                 self._fail(row, work, str(error))
