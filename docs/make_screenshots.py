@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 WAIT = 40.0
+_CLOSE_ASSISTANT = "document.querySelectorAll('button[aria-label=Close]').forEach(button => button.click())"
 
 
 def main() -> None:
@@ -36,8 +37,8 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="registered model")
     parser.add_argument("--version", required=True, help="its version")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder for the PNG files")
-    parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=1000)
+    parser.add_argument("--width", type=int, default=1440)
+    parser.add_argument("--height", type=int, default=1150)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with server(arguments.tracking_uri) as url, browser(arguments.width, arguments.height) as driver:
@@ -61,7 +62,8 @@ def pages(url: str, model: str, version: str) -> dict[str, tuple[str, str]]:
         base = f"#/experiments/{run.info.experiment_id}"
         result["run"] = (f"{base}/runs/{run_id}", "suite_digest")
         result["run-scorecard"] = (f"{base}/runs/{run_id}/artifacts/scorecard.html", "estimates.json")
-        result["run-evaluation"] = (f"{base}/evaluation-runs?selectedRunUuid={run_id}", run.info.run_name)
+        if "evalkit.rows" in run.data.tags:
+            result["run-evaluation"] = (f"{base}/runs/{run_id}/traces", "compare to")
         if found.source.startswith("models:/m-"):
             result["logged-model"] = (f"{base}/models/{found.source.removeprefix('models:/')}", "Model ID")
     return result
@@ -117,6 +119,8 @@ class Driver:
             if time.monotonic() > end:
                 raise TimeoutError(f"{url} did not show {expected!r} within {WAIT:.0f} s")
             time.sleep(0.3)
+        time.sleep(1.0)
+        self.run(_CLOSE_ASSISTANT)
         time.sleep(1.5)  # tables and frames still settle after their first text
 
     def run(self, script: str) -> Any:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from evalkit.config import Settings, load_settings
 from evalkit.session import CHAMPION, Report, open_session
-from metrics.base import Direction, Estimate
 from metrics.errors import InputError
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion
 
 if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
+    from evalkit.reports.terminal import ComparisonRow
     from evalkit.session import Session
 
 
@@ -31,20 +31,9 @@ class GateDecision(Decision):
 
     def promote(self, to: str = CHAMPION, *, override: str | None = None) -> Promotion:
         """Point an alias to the version that was decided on; refused unless this decision passed and still counts."""
-        return promote(f"models:/{self.model}/{self.version}", to=to, override=override, settings=self.settings)
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One number of two versions; `difference` is candidate minus other."""
-
-    name: str
-    slice: str
-    direction: Direction
-    candidate: Estimate
-    other: Estimate | None
-    difference: Estimate | None
-    paired: bool
+        return promote(
+            f"models:/{self.model}/{self.version}", to, override=override, decision=self, settings=self.settings
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +42,7 @@ class VersionComparison:
 
     candidate: ModelVersion
     other: ModelVersion
-    rows: tuple[Compared, ...]
+    rows: tuple[ComparisonRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +209,7 @@ def promote(
     to: str = CHAMPION,
     *,
     override: str | None = None,
+    decision: Decision | None = None,
     settings: Settings | None = None,
 ) -> Promotion:
     """Point an alias to a version; refused without a passing decision on its current suite and files.
@@ -228,6 +218,7 @@ def promote(
         version: what to promote.
         to: the alias.
         override: promote without a passing decision; the reason is recorded.
+        decision: the decision relied on; refused where a newer one exists.
 
     Raises:
         registry.promotion.PromotionRefusedError: nothing was changed; says which rule stands in the way.
@@ -235,7 +226,7 @@ def promote(
     from registry.promotion import promote as move
 
     with open_session(settings) as session:
-        return move(session.registry, session.version(version), to, override=override)
+        return move(session.registry, session.version(version), to, decision=decision, override=override)
 
 
 def compare(
@@ -249,6 +240,7 @@ def compare(
         InputError: one of them has no results on the candidate's suite.
     """
     from evalkit.evidence import StoredEvidence
+    from evalkit.reports.terminal import ComparisonRow
     from metrics.catalogue import metric_class
     from registry.gate.evidence import Address, Missing
 
@@ -266,7 +258,7 @@ def compare(
             its = evidence.other(address, theirs, confidence=0.95)
             change = None if isinstance(difference, Missing) else difference
             rows.append(
-                Compared(
+                ComparisonRow(
                     stored.name,
                     stored.slice,
                     metric_class(stored.metric).spec.direction_of(stored.key),
@@ -276,7 +268,7 @@ def compare(
                     paired=change is not None and "paired" in change.method,
                 )
             )
-        if all(row.other is None for row in rows):
+        if all(row.right is None for row in rows):
             raise InputError(
                 f"{theirs.reference} has no results that compare with those of {ours.reference}; run "
                 f"`evalkit evaluate {theirs.reference}` with the same suite ('{suite.name}')"
@@ -309,7 +301,7 @@ def score(
 
     import judges
     from evalkit.generators.process import InProcessGenerator
-    from evalkit.reports.mlflow_log import log_to_active_run
+    from evalkit.reports.active_run import log_to_active_run
     from evalkit.runner.engine import score as run_here
     from evalkit.runner.subjects import Subject
     from registry.digests import new_id
@@ -333,6 +325,12 @@ def score(
             raise InputError(f"{subject.name} gave nothing that can be scored: {evaluation.warnings[0]}")
         log_to_active_run(judged_by, evaluation)
     return evaluation
+
+
+def find(version: str, *, settings: Settings | None = None) -> ModelVersion:
+    """The version behind ``models:/name/2`` or ``models:/name@alias``."""
+    with open_session(settings) as session:
+        return session.version(version)
 
 
 def show(version: str | ModelVersion, *, settings: Settings | None = None) -> Scorecard:

@@ -14,14 +14,14 @@ from evalkit.datasets import Dataset, load_dataset
 from metrics.base import PRIMARY, Batch, Estimate, SampleMetric, Scores
 from metrics.catalogue import get
 from metrics.errors import InputError
-from metrics.statistics.comparison import independent_difference
+from metrics.statistics import independent_difference
 from registry.entities import Outcome
 from registry.spec import Columns
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-judges.install()
+judges.register_metrics()
 
 _WITH_ANSWERS = ("token_f1", "exact_match")
 _ALWAYS = ("empty", "refusal", "word_count", "distinct_n")
@@ -147,12 +147,13 @@ def _load(path: Path) -> Dataset:
 
 def _pair(ours: Dataset, theirs: Dataset) -> list[tuple[int, int]]:
     """Row numbers of the same samples in both files."""
-    places = {sample: row for row, sample in enumerate(theirs.sample_ids)}
-    pairs = [(row, places[sample]) for row, sample in enumerate(ours.sample_ids) if sample in places]
+    our_ids, their_ids = ours.rows["sample_id"].to_pylist(), theirs.rows["sample_id"].to_pylist()
+    places = {sample: row for row, sample in enumerate(their_ids)}
+    pairs = [(row, places[sample]) for row, sample in enumerate(our_ids) if sample in places]
     if not pairs:
         raise InputError(
-            f"{ours.name} and {theirs.name} share no sample: ids such as {ours.sample_ids[0]!r} and "
-            f"{theirs.sample_ids[0]!r} differ; give both files the same `id` column"
+            f"{ours.name} and {theirs.name} share no sample: ids such as {our_ids[0]!r} and "
+            f"{their_ids[0]!r} differ; give both files the same `id` column"
         )
     return pairs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from registry.entities import Decision, Evaluation, ModelVersion
 from registry.suite import Suite
 
 if TYPE_CHECKING:
-    from evalkit.reports.samples import Sample
     from evalkit.reports.scorecard import Scorecard
     from evalkit.runner.engine import Progress
     from registry.store import Registry
@@ -64,11 +63,9 @@ class Session:
     ) -> Evaluation:
         """Run what is missing and log it; raises `InputError` where the model gave nothing usable."""
         from evalkit.runner.engine import run
+        from evalkit.runner.publish import logger_for
 
         judged_by = suite or self.registry.suite(version)
-
-        def log(evaluation: Evaluation, files: Mapping[str, Path]) -> str:
-            return self.log(version, judged_by, evaluation, files=files)
 
         evaluation = run(
             self.registry,
@@ -77,7 +74,7 @@ class Session:
             preset=preset,
             extra=more or 0,
             progress=progress,
-            log=log,
+            log=logger_for(self.settings, self.registry, version, judged_by),
             trust_pickle=trust_pickle,
             suite=judged_by,
         )
@@ -89,6 +86,7 @@ class Session:
     def decide(self, version: ModelVersion, evaluation: Evaluation) -> Decision:
         """Decide on stored results, store the decision and say it in MLflow."""
         from evalkit.evidence import StoredEvidence
+        from evalkit.runner.publish import publish
         from registry.gate import anchor_versions, decide
         from registry.promotion import publish_verdict
 
@@ -109,36 +107,13 @@ class Session:
         )
         decision = self.registry.save_decision(decision)
         publish_verdict(self.registry, version, decision)
-        self.log(version, suite, evaluation, decision=decision)
+        publish(self.settings, self.registry, version, suite, evaluation, decision=decision)
         return decision
-
-    def log(
-        self,
-        version: ModelVersion,
-        suite: Suite,
-        evaluation: Evaluation,
-        *,
-        files: Mapping[str, Path] | None = None,
-        decision: Decision | None = None,
-    ) -> str:
-        """Log to MLflow: numbers, suite, outputs, scorecard; repeating it changes nothing."""
-        from evalkit.reports import html, mlflow_log
-        from evalkit.stored import output_folders
-
-        card, samples = self._card(version, suite, evaluation, decision)
-        return mlflow_log.log_evaluation(
-            self.settings,
-            version,
-            suite,
-            evaluation,
-            scorecard_html=html.render(card),
-            files=files if files is not None else output_folders(self.settings.home, evaluation),
-            decision=decision,
-            samples=samples,
-        )
 
     def card(self, version: ModelVersion) -> Scorecard:
         """The scorecard of a version as it is stored."""
+        from evalkit.runner.publish import make_scorecard
+
         evaluation = self.evaluation(version)
         if evaluation is None:
             raise InputError(
@@ -146,28 +121,8 @@ class Session:
             )
         made = self.registry.current_decision(version)
         decision = made if made is not None and made.evaluation_id == evaluation.id else None
-        return self._card(version, self.registry.suite(version), evaluation, decision)[0]
-
-    def _card(
-        self, version: ModelVersion, suite: Suite, evaluation: Evaluation, decision: Decision | None
-    ) -> tuple[Scorecard, list[Sample]]:
-        from evalkit.reports import scorecard
-        from evalkit.stored import stored_samples
-
-        samples = stored_samples(self.settings.home, self.registry, suite, evaluation)
-        champion = self.champion(version.name)
-        if champion is not None and champion.id == version.id:
-            champion = None
-        card = scorecard.build(
-            version,
-            suite.spec,
-            evaluation,
-            decision=decision,
-            champion=self.evaluation_on(champion, suite) if champion else None,
-            champion_version=champion,
-            samples=samples,
-        )
-        return card, samples
+        suite = self.registry.suite(version)
+        return make_scorecard(self.settings, self.registry, version, suite, evaluation, decision=decision)[0]
 
     def evaluation_on(self, version: ModelVersion, suite: Suite) -> Evaluation | None:
         """The newest finished evaluation of a version whose estimates this suite's tasks would give."""

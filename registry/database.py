@@ -37,7 +37,10 @@ def connect(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         raise InputError(f"the database '{parsed.get_backend_name()}' is not supported; use SQLite or PostgreSQL")
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the database file {parsed.database} cannot be made ({error.strerror})") from None
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -84,6 +87,21 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Take our tables back to `revision`; ``base`` removes them and nothing else."""
     _migrate(engine, "downgrade", revision)
+
+
+def check_database(url: str) -> str:
+    """One line on the database for `evalkit doctor`; raises `InputError` where it cannot be used."""
+    engine = connect(url)
+    shown = engine.url.render_as_string(hide_password=True)
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        return f"{shown} (made at the first registration)"
+    try:
+        revision, head = _current(engine), _head()
+    finally:
+        engine.dispose()
+    if revision is None:
+        return f"{shown} (our tables are made at the first registration)"
+    return shown if revision == head else f"{shown} (revision {revision}; {head} is applied at the next command)"
 
 
 def _config() -> Any:

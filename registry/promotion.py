@@ -162,16 +162,17 @@ def _move(
     actor: str,
 ) -> Promotion:
     previous = registry.mlflow.holder(version.name, to)
+    decision_id = decision.id if decision is not None else None
     if previous == version.version:
         known = [p for p in registry.promotions(version.name, to) if p.version_id == version.id]
-        if known and known[-1].decision_id == (decision.id if decision else None) and known[-1].override == override:
+        if known and known[-1].decision_id == decision_id and known[-1].override == override:
             return known[-1]
     promotion = Promotion(
         id=new_id(),
         name=version.name,
         alias=to,
         version_id=version.id,
-        decision_id=decision.id if decision else None,
+        decision_id=decision_id,
         previous_version=previous,
         override=override,
         actor=actor,

@@ -103,7 +103,9 @@ def stored_generator(folder: Path) -> dict[str, Any]:
 def _endpoint(model: str, settings: Mapping[str, Any] | None) -> LocalModel:
     name, at, url = model.removeprefix("openai:").lstrip("/").partition("@")
     if not name or (at and not re.match(r"^https?://[^\s@]+$", url)):
-        raise InputError(f"model '{model}': an endpoint is written openai:/name@http://host:port/v1, without secrets")
+        raise InputError(
+            f"model 'openai:/{name}': an endpoint is written openai:/name@http://host:port/v1, without secrets"
+        )
     inferred = {"adapter": "openai", "model": name, "settings": {}} | ({"base_url": url} if url else {})
     return _described(inferred, settings, "llm")
 

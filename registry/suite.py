@@ -18,8 +18,11 @@ from registry.digests import digest
 from registry.messages import explain_validation
 from registry.paths import DATASET, confine
 from registry.spec import Rule, ScoreSpec, SuiteSpec, Task
+from registry.templates import template
 from registry.yaml_source import MAX_BYTES, Document, read_yaml
 from registry.yaml_source import Path as Place
+
+__all__ = ["Suite", "canonical", "template"]
 
 _AUTOMATIC = ("latency", "throughput", "peak_memory")
 """Speed metrics that every generating task has without naming them."""

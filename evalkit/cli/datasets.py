@@ -51,9 +51,6 @@ def list_datasets(as_json: bool) -> None:
     if as_json:
         print_json([asdict(record) for record in records])
         return
-    from rich.table import Table
+    from evalkit.reports import terminal
 
-    table = Table("dataset", "rows", "digest", "licence", box=None, header_style="bold")
-    for record in records:
-        table.add_row(f"{record.name}@{record.split}", str(record.rows), record.digest[7:19], record.licence)
-    console().print(table)
+    terminal.datasets(records, console())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from evalkit.reports.scorecard import Scorecard
+    from registry.entities import Decision
 
 SUITE = click.option(
     "--suite", type=click.Path(dir_okay=False), help="Judge by this suite from now on (the version is bound to it)."
@@ -16,8 +20,7 @@ PRESET = click.option("--preset", type=click.Choice(["quick", "full"]), help="Si
 TRUST = click.option("--trust-pickle", is_flag=True, help="Allow models that run code when they are loaded.")
 
 
-def _exit_code(outcome: str) -> int:
-    return {"pass": 0, "fail": 1, "inconclusive": 3}[outcome]
+EXIT_CODES = {None: 0, "pass": 0, "fail": 1, "inconclusive": 3}
 
 
 def _is_file(target: str) -> bool:
@@ -57,15 +60,10 @@ def check(
         if given is not None:
             raise click.UsageError(f"{option} goes with a file of outputs; {target} is judged by its suite")
     from evalkit import api
-    from evalkit.reports import terminal
 
     with progress_bar(quiet=as_json) as progress:
         decision = api.check(target, suite=suite, preset=preset, trust_pickle=trust_pickle, progress=progress)
-    if as_json:
-        print_json(terminal.decision_json(decision))
-    else:
-        terminal.render_decision(decision, console())
-    return _exit_code(decision.outcome)
+    return _tell(decision, as_json)
 
 
 def _check_file(
@@ -86,7 +84,7 @@ def _check_file(
         note(f"wrote {wanted}")
     elif not as_json:
         note("--write-suite suite.yaml keeps these metrics and limits as a suite")
-    return _exit_code(comparison.outcome) if comparison.outcome else 0
+    return EXIT_CODES[comparison.outcome]
 
 
 @click.command(short_help="Generate, score, store and log a version.")
@@ -104,13 +102,12 @@ def evaluate(
     A run that was cut off continues where it stopped; a finished one is answered from the store.
     """
     from evalkit import api
-    from evalkit.reports import terminal
 
     with progress_bar(quiet=as_json) as progress:
         scorecard = api.scorecard(
             version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress
         )
-    _print_scorecard(scorecard, as_json, terminal)
+    _print_scorecard(scorecard, as_json)
 
 
 @click.command(short_help="Decide: exit 0 pass, 1 fail, 3 inconclusive.")
@@ -120,14 +117,9 @@ def evaluate(
 def gate(version: str, suite: str | None, as_json: bool) -> int:
     """Decide on the stored evaluation of VERSION: exit 0 pass, 1 fail, 3 inconclusive, 2 usage error."""
     from evalkit import api
-    from evalkit.reports import terminal
 
     decision = api.gate(version, suite=suite)
-    if as_json:
-        print_json(terminal.decision_json(decision))
-    else:
-        terminal.render_decision(decision, console())
-    return _exit_code(decision.outcome)
+    return _tell(decision, as_json)
 
 
 @click.command(short_help="Differences of two versions with intervals.")
@@ -138,12 +130,13 @@ def compare(candidate: str, other: str, as_json: bool) -> None:
     """Compare two evaluated versions: OTHER is the baseline, differences are CANDIDATE minus OTHER."""
     from evalkit import api
     from evalkit.reports import terminal
+    from evalkit.reports.serialise import to_json
 
     comparison = api.compare(candidate, other)
     if as_json:
-        print_json(terminal.comparison_json(comparison))
+        print_json(to_json(comparison))
     else:
-        terminal.render_comparison(comparison, console())
+        terminal.compare(comparison.candidate.reference, comparison.other.reference, comparison.rows, console())
 
 
 @click.command(short_help="The scorecard of a version.")
@@ -152,13 +145,26 @@ def compare(candidate: str, other: str, as_json: bool) -> None:
 def show(version: str, as_json: bool) -> None:
     """Show the scorecard of VERSION as it is stored; nothing is run."""
     from evalkit import api
+
+    _print_scorecard(api.show(version), as_json)
+
+
+def _print_scorecard(card: Scorecard, as_json: bool) -> None:
     from evalkit.reports import terminal
+    from evalkit.reports.serialise import to_json
 
-    _print_scorecard(api.show(version), as_json, terminal)
-
-
-def _print_scorecard(scorecard: Any, as_json: bool, terminal: Any) -> None:
     if as_json:
-        print_json(terminal.scorecard_json(scorecard))
+        print_json(to_json(card))
     else:
-        terminal.render_scorecard(scorecard, console())
+        terminal.show(card, console())
+
+
+def _tell(decision: Decision, as_json: bool) -> int:
+    from evalkit.reports import terminal
+    from evalkit.reports.serialise import decision_json
+
+    if as_json:
+        print_json(decision_json(decision))
+    else:
+        terminal.decision(decision, console())
+    return EXIT_CODES[decision.outcome]

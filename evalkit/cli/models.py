@@ -47,8 +47,9 @@ def register(
     from dataclasses import asdict
 
     from evalkit import api
+    from evalkit.config import load_settings
 
-    settings = api.load_settings()
+    settings = load_settings()
     version = api.register(
         name,
         model=model,
@@ -78,12 +79,13 @@ def promote(version: str, alias: str, override: str | None, as_json: bool) -> No
 
     from evalkit import api
 
-    promotion = api.promote(version, to=alias, override=override)
+    found = api.find(version)
+    moved = api.promote(found, to=alias, override=override)
     if as_json:
-        print_json(asdict(promotion))
+        print_json(asdict(moved))
         return
-    before = f" (before: version {promotion.previous_version})" if promotion.previous_version else ""
-    click.echo(f"{alias} of {promotion.model} is now version {promotion.version}{before}")
+    before = f" (before: version {moved.previous_version})" if moved.previous_version else ""
+    click.echo(f"{alias} of {moved.name} is now version {found.version}{before}")
 
 
 @click.command(name="list", short_help="Models and versions with their verdicts.")
@@ -93,11 +95,11 @@ def list_models(name: str | None, as_json: bool) -> None:
     """List registered models, or the versions of the model NAME, with their verdicts."""
     from evalkit import api
     from evalkit.reports import terminal
+    from evalkit.reports.serialise import to_json
 
     rows = api.list_versions(name)
     if as_json:
-        print_json(terminal.versions_json(rows))
-    elif rows:
-        terminal.render_versions(rows, console())
-    else:
-        note("nothing is registered here yet; evalkit register NAME --model … --suite …")
+        print_json([{**to_json(row.version), "outcome": row.outcome} for row in rows])
+        return
+    verdicts = {row.version.id: row.outcome for row in rows if row.outcome}
+    terminal.versions([row.version for row in rows], verdicts, console())

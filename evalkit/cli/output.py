@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evalkit.runner.engine import Progress
+    from evalkit.session import Report
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -45,12 +48,8 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is finished, and how much there is."""
-
-
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
+def progress_bar(*, quiet: bool) -> Iterator[Report | None]:
     """A progress bar on standard error while long work runs; nothing where it is not a terminal or `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -69,9 +68,10 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress | None]:
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         rows: dict[str, Any] = {}
 
-        def show(what: str, done: int, total: int) -> None:
+        def show(step: Progress) -> None:
+            what = f"{step.task} {step.stage}".strip()
             if what not in rows:
-                rows[what] = bars.add_task(what, total=total)
-            bars.update(rows[what], completed=done, total=total)
+                rows[what] = bars.add_task(what, total=step.total)
+            bars.update(rows[what], completed=step.done, total=step.total)
 
         yield show

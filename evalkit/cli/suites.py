@@ -23,13 +23,13 @@ def suite() -> None:
 def check(path: str, preset: str | None, model: str | None, as_json: bool) -> None:
     """Tell power, cost and time of the suite at PATH before anything is spent."""
     from evalkit import planning
-    from evalkit.reports import terminal
+    from evalkit.reports.serialise import to_json
 
     plan = planning.plan(Path(path), preset=preset, model=model)
     if as_json:
-        print_json(plan.to_json())
+        print_json(to_json(plan))
     else:
-        terminal.render_plan(plan, console())
+        planning.render(plan, console())
 
 
 @suite.command()
@@ -37,7 +37,7 @@ def check(path: str, preset: str | None, model: str | None, as_json: bool) -> No
 @click.option("--kind", default="llm", show_default=True, help="What kind of model: gan, diffusion, llm, …")
 def new(path: str, kind: str) -> None:
     """Write a commented suite to PATH; an existing file is left alone."""
-    from registry.suite import template
+    from registry.templates import template
 
     target = Path(path)
     if target.exists():

@@ -61,7 +61,9 @@ def check_rows(values: NDArray[Any], count: int, extractor: str) -> NDArray[np.f
     rows = values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
-        raise InputError(f"extractor '{extractor}' returned values that are not finite for {bad.size} of {count} images")
+        raise InputError(
+            f"extractor '{extractor}' returned values that are not finite for {bad.size} of {count} images"
+        )
     return rows
 
 

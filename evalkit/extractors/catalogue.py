@@ -41,7 +41,8 @@ def load_extractor(name_or_path: str, *, folder: Path) -> Extractor:
     if suffix != ".pt2":
         known = ", ".join(names())
         raise InputError(
-            f"unknown extractor '{name_or_path}'{did_you_mean(name_or_path, _TARGETS)}; known are {known} and .pt2 files"
+            f"unknown extractor '{name_or_path}'{did_you_mean(name_or_path, _TARGETS)}; "
+            f"known are {known} and .pt2 files below the suite's folder"
         )
     return _make(_PROGRAM, _below(name_or_path, folder))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,5 +93,9 @@ def load_published() -> InceptionV3:
 
     path = find_weights(FID_WEIGHTS)
     network = InceptionV3()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path} does not hold what it should: not the published weights ({reason})") from None
     return network

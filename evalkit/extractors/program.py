@@ -45,10 +45,8 @@ class ProgramExtractor:
         """Return the program's features, and class probabilities where it returns logits."""
         check_images(images, self.name)
         self._check_sizes(images)
-        parts: list[tuple[np.ndarray, np.ndarray | None]] = []
         size = self._program.fixed_batch or _BATCH
-        for start in range(0, len(images), size):
-            parts.append(self._run(np.stack(images[start : start + size])))
+        parts = [self._run(np.stack(images[start : start + size])) for start in range(0, len(images), size)]
         features = check_rows(np.concatenate([part[0] for part in parts]), len(images), self.name)
         logits = [part[1] for part in parts if part[1] is not None]
         if not logits:

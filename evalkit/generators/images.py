@@ -99,7 +99,8 @@ def _to_hwc(array: NDArray[Any], form: ImageFormat) -> NDArray[Any]:
             shape = (*form.size[:2], int(channels)) if form.layout == "hwc" else (int(channels), *form.size[:2])
             array = array.reshape(shape)
             form = ImageFormat(form.range, form.layout or "chw", form.size)
-    if array.ndim == 2:
+    # Without a declared size, [3, 8] is a lost axis rather than a grey image of three rows.
+    if array.ndim == 2 and (form.size is not None or array.shape[0] > 3):
         array = array[:, :, None]
     elif array.ndim == 3 and form.layout != "hwc" and array.shape[0] in {1, 3}:
         array = array.transpose(1, 2, 0)

@@ -48,4 +48,6 @@ def _digits(value: float) -> str:
         return "0"
     if abs(value) >= 1000:
         return f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.3g}"
-    return f"{value:.3g}" if abs(value) < 0.1 or abs(value) >= 100 else f"{value:.3f}".rstrip("0").rstrip(".")
+    if abs(value) >= 10:
+        return f"{value:.4g}"
+    return f"{value:.3g}" if abs(value) < 0.1 else f"{value:.3f}".rstrip("0").rstrip(".")

@@ -54,8 +54,6 @@ def by_call(batch: Batch) -> Batch:
     """
     latency = np.asarray(batch.columns["latency"], np.float64)
     starts = np.concatenate([[True], latency[1:] != latency[:-1]]) if len(latency) else np.empty(0, bool)
-    if bool(starts.all()):
-        return batch
     calls = [f"{batch.sample_ids[0]}:{call}" for call in np.cumsum(starts)]
     return replace(batch, clusters=calls)
 

@@ -253,7 +253,7 @@ def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSourc
         product = "likelihood"
     if product != "stored" and subject.open is None and "call" not in task.generate:
         raise InputError(f"task '{name}': {subject.name} generates nothing; give the task a file of `outputs`")
-    target, open_ended = _target(name, task, suite.spec, data, preset)
+    target, open_ended = task_target(name, task, suite.spec, data, preset)
     settings = {key: value for key, value in task.generate.items() if key not in ENGINE_SETTINGS}
     return TaskPlan(
         name,
@@ -282,7 +282,8 @@ def _with_speed(task: Task, outputs: StoredOutputs | None) -> list[ScoreSpec]:
     return scores + [ScoreSpec(metric=name) for name in automatic if name not in declared]
 
 
-def _target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:
+def task_target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:
+    """How many samples a task takes at its first look, and whether later looks can add more."""
     sizes: dict[str, Preset] = {size: spec.presets[size] for size in spec.presets}
     wanted = sizes[preset].n if preset is not None else task.n
     if wanted is None and data is None and "full" in spec.presets:

@@ -17,6 +17,7 @@ from registry.spec import SuiteSpec
 from registry.suite import Suite
 
 if TYPE_CHECKING:
+    from evalkit.reports.scorecard import Scorecard
     from registry.store import Registry
 
 Expected = Mapping[str, Mapping[str, Sequence[str]]]
@@ -54,21 +55,10 @@ def publish(
     decision: Decision | None = None,
 ) -> str:
     """Log an evaluation, with a decision where there is one; repeating it changes nothing. Returns the run's id."""
-    from evalkit.reports import html, scorecard
+    from evalkit.reports import html
     from evalkit.reports.mlflow_log import log_evaluation
 
-    results = StoredResults(settings.home, evaluation)
-    samples = worst_samples(results, suite.spec, expected=expected_answers(suite, registry))
-    champion = next((v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id), None)
-    card = scorecard.build(
-        version,
-        suite.spec,
-        evaluation,
-        decision=decision,
-        champion=registry.evaluation(champion) if champion is not None else None,
-        champion_version=champion,
-        samples=samples,
-    )
+    card, samples = make_scorecard(settings, registry, version, suite, evaluation, decision=decision)
     used = {task["data"]["digest"] for task in evaluation.details.get("tasks", {}).values() if task["data"]}
     datasets: list[DatasetRecord] = [record for record in registry.datasets() if record.digest in used]
     return log_evaluation(
@@ -82,6 +72,34 @@ def publish(
         samples=[sample for sample in samples if sample.image is None],
         datasets=datasets,
     )
+
+
+def make_scorecard(
+    settings: Settings,
+    registry: Registry,
+    version: ModelVersion,
+    suite: Suite,
+    evaluation: Evaluation,
+    *,
+    decision: Decision | None = None,
+) -> tuple[Scorecard, list[Sample]]:
+    """The scorecard of stored results beside the champion's, and the samples that it shows."""
+    from evalkit.reports import scorecard
+
+    results = StoredResults(settings.home, evaluation)
+    samples = worst_samples(results, suite.spec, expected=expected_answers(suite, registry))
+    holders = (v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id)
+    champion = next(holders, None)
+    card = scorecard.build(
+        version,
+        suite.spec,
+        evaluation,
+        decision=decision,
+        champion=registry.evaluation(champion) if champion is not None else None,
+        champion_version=champion,
+        samples=samples,
+    )
+    return card, samples
 
 
 def worst_samples(

@@ -16,6 +16,7 @@ from evalkit.datasets.dataset import ImageColumn
 from evalkit.outputs import SCHEMA
 from evalkit.runner.subjects import ShardWriter, Subject
 from metrics.errors import InputError
+from registry.digests import digest, new_id
 from registry.spec import Columns, Task
 
 if TYPE_CHECKING:
@@ -207,6 +208,30 @@ def version_subject(
         training_data=version.training_data,
         open=open_writer,
     )
+
+
+def memory_subject(
+    model: Any, *, name: str = "model", identity: str | None = None, settings: Mapping[str, Any] | None = None
+) -> Subject:
+    """A Python object as a subject: whatever `evalkit.generators.catalogue.adapt` takes.
+
+    Its outputs are found again only under the same `identity`; without one every call generates anew.
+    """
+
+    @contextlib.contextmanager
+    def open_writer(task: Task) -> Iterator[ShardWriter]:
+        from evalkit.generators.process import InProcessGenerator
+
+        with InProcessGenerator(model, settings) as generator:
+            yield generator
+
+    key = identity or new_id()
+    return Subject(name, key, digest({"memory": key}), dict(settings or {}), (), open_writer)
+
+
+def file_subject(name: str = "outputs") -> Subject:
+    """A subject that generates nothing: every task has stored `outputs`."""
+    return Subject(name, name, digest({"outputs": name}), {}, (), None)
 
 
 def _described(description: Mapping[str, Any], model: Path, version: ModelVersion) -> dict[str, Any]:

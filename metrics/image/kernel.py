@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -139,7 +140,7 @@ def _score_interval(sums: _Sums, m: int, quantile: float) -> tuple[float, float]
     shift = 2 * quantile**2 * along / n
     centre = length - trace / n + shift
     half = np.sqrt(max(shift * (2 * centre - shift), 0.0) + 2 * quantile**2 * max(norm, 0.0) / n**4)
-    return max(centre - half, 0.0) - offset, centre + half - offset
+    return float(max(centre - half, 0.0) - offset), float(centre + half - offset)
 
 
 def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[float | None, float | None, str]:
@@ -151,7 +152,7 @@ def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[
     from scipy.special import stdtrit
 
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
-    half = quantile * np.sqrt(_jackknife_variance(sums, m))
+    half = quantile * math.sqrt(_jackknife_variance(sums, m))
     value = _full(sums, m)
     if half <= 1e-12 * (abs(value) + sums.diagonal.max()):
         return None, None, "no valid interval: the generated samples do not vary"

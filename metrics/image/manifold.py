@@ -137,7 +137,7 @@ def _mean_interval(values: FloatArray, highest: float, confidence: float) -> Int
     if deviation <= 1e-12 * highest:
         return constant_interval(mean, len(values), 0.0, highest, confidence=confidence)
     low, high = t_interval(mean, deviation / np.sqrt(len(values)), len(values) - 1, confidence=confidence)
-    return max(low, 0.0), min(high, highest)
+    return max(float(low), 0.0), min(float(high), highest)
 
 
 def _density(values: FloatArray, highest: float, generated: Sample, confidence: float) -> Estimate:

@@ -45,7 +45,6 @@ class DistinctN(Metric):
             raise InputError(f"distinct_n has order {order!r}; expected 1, 2 or 3 words per n-gram")
         super().__init__(order=order)
         self.order = order
-        self._hashes: dict[str, int] = {}
 
     def init(self) -> State:
         """Return the state of no samples."""
@@ -89,9 +88,9 @@ class DistinctN(Metric):
     def _grams(self, texts: list[list[str]]) -> NDArray[np.uint64]:
         """Hash of every n-gram of every text, texts apart."""
         lengths = np.array([len(words) for words in texts], dtype=np.int64)
-        words = np.fromiter(
-            map(self._hash, (w for words in texts for w in words)), dtype=np.uint64, count=lengths.sum()
-        )
+        flat = [word for words in texts for word in words]
+        hashes = {word: _hash(word) for word in set(flat)}
+        words = np.fromiter(map(hashes.__getitem__, flat), dtype=np.uint64, count=len(flat))
         ends = np.repeat(np.cumsum(lengths), lengths)
         starts = np.flatnonzero(np.arange(len(words)) + self.order <= ends)
         mixed = np.zeros(len(starts), dtype=np.uint64)
@@ -100,11 +99,6 @@ class DistinctN(Metric):
             mixed ^= mixed >> np.uint64(29)
         return mixed
 
-    def _hash(self, word: str) -> int:
-        known = self._hashes.get(word)
-        if known is None:
-            if len(self._hashes) >= 500_000:
-                self._hashes.clear()
-            digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            known = self._hashes[word] = int.from_bytes(digest, "little")
-        return known
+
+def _hash(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from registry.gate.samples import more_samples
 from registry.spec import Gate, SuiteSpec
 
 NO_INTERVAL = "no valid interval"
+_WORD = re.compile(r"[a-z0-9]+")
 
 
 def decide(
@@ -159,7 +161,7 @@ class _Judge:
         recorded = self.evidence.hardware(check.address.task)
         if recorded is None:
             return f"the rule counts on '{check.hardware}' and the hardware was not recorded"
-        if recorded.casefold() != check.hardware.casefold():
+        if not _is_hardware(recorded, check.hardware):
             return f"the rule counts on '{check.hardware}', but this was measured on '{recorded}'"
         return None
 
@@ -201,13 +203,26 @@ class _Judge:
         more = more_samples(n=n, gap=abs(gap), width=width, alpha=self.alpha, next_alpha=level)
         if more is None:
             return None, "the estimate is so close to the limit that more samples will not decide"
-        available = self.evaluation.details.get("available", {}).get(check.address.task)
+        available = _rows_of_data(self.evaluation, check.address.task)
         if available is not None and n + more > available:
             return None, f"about {more} more samples would decide, but the data has only {available} rows"
         later = (
             "" if self.evaluation.look < self.gate.looks else " (in a new evaluation: the declared looks are used up)"
         )
         return more, f"about {more} more samples would decide{later}"
+
+
+def _is_hardware(recorded: str, wanted: str) -> bool:
+    """Whether all recorded classes are the wanted one: ``h100`` is ``cuda-nvidia-h100-80gb-hbm3-1``, not ``cpu-…``."""
+    words = set(_WORD.findall(wanted.casefold()))
+    return all(words <= set(_WORD.findall(part.casefold())) for part in recorded.split(","))
+
+
+def _rows_of_data(evaluation: Evaluation, task: str) -> int | None:
+    """Rows of the task's data, one per sample, from ``details["tasks"][task]["data"]["rows"]``; None if not bounded."""
+    data = (evaluation.details.get("tasks", {}).get(task) or {}).get("data") or {}
+    rows = data.get("rows")
+    return rows if isinstance(rows, int) else None
 
 
 def _by_threshold(check: Check, reading: Reading, seen: RuleOutcome) -> RuleOutcome:

@@ -15,18 +15,22 @@ from metrics.base import Estimate
 from metrics.statistics.intervals import clopper_pearson_interval
 from registry.gate.rules import Side
 
-WILSON = "Wilson"
-"""Method of the estimates of unweighted, unclustered 0/1 scores."""
-METHOD = "Clopper-Pearson"
+_WILSON = "Wilson"
+_INEXACT = "effective n"
 
 
 def exact_bounds(estimate: Estimate) -> Estimate:
-    """Return the estimate of a plain rate with Clopper and Pearson's interval; any other estimate as it is."""
-    if estimate.method != WILSON or not estimate.has_interval:
+    """Return the estimate of a plain rate with Clopper and Pearson's interval; any other estimate as it is.
+
+    A plain rate is one whose method is Wilson's on the n samples themselves: a whole number of successes, without
+    clusters or weights.
+    """
+    successes = estimate.value * estimate.n
+    plain = estimate.method.startswith(_WILSON) and _INEXACT not in estimate.method
+    if not plain or not estimate.has_interval or abs(successes - round(successes)) > 1e-6:
         return estimate
-    successes = round(estimate.value * estimate.n)
-    low, high = clopper_pearson_interval(successes, estimate.n, confidence=estimate.confidence)
-    return replace(estimate, low=low, high=high, method=METHOD)
+    low, high = clopper_pearson_interval(round(successes), estimate.n, confidence=estimate.confidence)
+    return replace(estimate, low=low, high=high, method=estimate.method.replace(_WILSON, "Clopper-Pearson", 1))
 
 
 def rate_power(rate: float, n: int, *, limit: float, alpha: float, side: Side) -> float:

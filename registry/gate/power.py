@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import NormalDist
 
-from metrics.base import Estimate, MetricSpec, SampleMetric
-from metrics.catalogue import metric_class
+from metrics.base import Estimate, Metric, SampleMetric
+from metrics.catalogue import get
+from metrics.statistics.intervals import t_quantile
+from metrics.statistics.power import mean_power, samples_needed
 from registry.gate.exact import rate_power
 from registry.gate.rules import Side, margin_text, side_of
-from registry.spec import Rule, SuiteSpec
+from registry.spec import Margin, Rule, SuiteSpec
 
 TARGET = 0.8
 RATE_MARGIN = 0.02
@@ -33,6 +34,7 @@ class RulePower:
             too little is known to say.
         needed: fewest samples for 80 % power; None where no number of samples does it, or none is known to.
         basis: how it was computed, and what was assumed.
+        versus: whether truth and limit are differences to the champion.
     """
 
     rule: str
@@ -44,13 +46,15 @@ class RulePower:
     power: float | None
     needed: int | None
     basis: str
+    versus: bool = False
 
     def __str__(self) -> str:
         if self.power is None:
             return f"{self.rule}: unknown ({self.basis})"
         if self.truth is None:
             return f"{self.rule}: undecidable at this n ({self.basis})"
-        truth = f"passes {self.power:.0%} of the time if the truth is {self.truth:.4g}"
+        what = "the difference to the champion" if self.versus else "the truth"
+        truth = f"passes {self.power:.0%} of the time if {what} is {self.truth:.4g}"
         needed = "no number of samples is enough" if self.needed is None else f"{self.needed} needed"
         return f"{self.rule}: n = {self.n}: {truth}; {needed} for {TARGET:.0%} ({self.basis})"
 
@@ -66,15 +70,54 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is assumed about one number before it is measured."""
+    """What is known and assumed about one number before it is measured.
 
-    spec: MetricSpec
-    rate: bool
-    per_sample: bool
+    Attributes:
+        metric: the metric with the task's settings.
+        value: the assumed truth; `earlier`: what an earlier version had.
+        deviation: standard deviation of one unit (a sample, or a block of samples).
+        block: samples in a unit.
+        known: what the deviation rests on, for people.
+    """
+
+    metric: Metric
     value: float | None
     earlier: float | None
     deviation: float | None
+    block: int
     known: str
+
+    @property
+    def rate(self) -> bool:
+        """Whether it is a share of samples, with an exact bound."""
+        return self.metric.spec.interval.startswith("Wilson")
+
+    def undecidable(self, n: int) -> str | None:
+        """Why n samples give no valid interval; None where they do."""
+        interval = self.metric.spec.interval
+        if interval.startswith("none"):
+            return interval.partition(":")[2].strip() or "no valid interval"
+        least = _least_samples(self.metric.spec.name, self.block)
+        return f"no valid interval from fewer than {least} samples" if n < least else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One comparison of a rule: what must be on which side of what, and the deviation of one unit."""
+
+    text: str
+    side: Side
+    limit: float | None
+    truth: float | None
+    deviation: float | None
+    basis: str
+    versus: bool = False
+
+    @property
+    def possible(self) -> bool:
+        """Whether the assumed truth is on the good side, so that enough samples show it."""
+        assert self.truth is not None and self.limit is not None
+        return self.truth > self.limit if self.side == "min" else self.truth < self.limit
 
 
 def predict(
@@ -107,31 +150,33 @@ def overall(powers: Sequence[RulePower]) -> Overall | None:
 
 
 def _rule(suite: SuiteSpec, rule: Rule, sizes: Mapping[str, int], known: Estimate | None) -> Iterator[RulePower]:
-    plan = _plan(rule, known)
+    plan = _plan(suite, rule, known)
     alpha = suite.gate.alpha_at(1)
     for slice_name, n, note in _sizes(rule, sizes):
-        for side, limit, truth, deviation, name, extra in _comparisons(suite, rule, plan):
-            basis = "; ".join(filter(None, [extra, note]))
-            build = partial(RulePower, rule=name, metric=rule.metric, slice=slice_name, n=n, limit=limit)
-            if plan.spec.interval.startswith("none"):
-                why = f"no valid interval: {plan.spec.interval.partition(':')[2].strip() or plan.spec.validity}"
+        for found in _comparisons(suite, rule, plan):
+            basis = "; ".join(filter(None, [found.basis, note]))
+            build = partial(
+                RulePower,
+                rule=found.text,
+                metric=rule.metric,
+                slice=slice_name,
+                n=n,
+                limit=found.limit,
+                versus=found.versus,
+            )
+            exact = plan.rate and not found.versus
+            if (why := plan.undecidable(n)) is not None:
                 yield build(truth=None, power=0.0, needed=None, basis=why)
-                continue
-            if truth is None or limit is None or (deviation is None and not plan.rate):
-                yield build(truth=truth, power=None, needed=None, basis=f"nothing is known of its {_lack(truth)}")
-                continue
-            exact = plan.rate and rule.versus is None
-            at = _power_at(truth, limit, side, alpha, None if exact else deviation)
-            better = truth > limit if side == "min" else truth < limit
-            yield build(truth=truth, power=at(n), needed=_needed(at) if better else None, basis=basis)
-
-
-def _lack(truth: float | None) -> str:
-    return (
-        "value; give `expected`, or evaluate a first version"
-        if truth is None
-        else ("spread; evaluate a first version, and its interval tells")
-    )
+            elif found.truth is None or found.limit is None:
+                lack = "nothing is known of its value; give `expected`, or evaluate a first version"
+                yield build(truth=None, power=None, needed=None, basis=lack)
+            elif found.deviation is None and not exact:
+                lack = "nothing is known of its spread; evaluate a first version, whose interval tells"
+                yield build(truth=found.truth, power=None, needed=None, basis=lack)
+            else:
+                at = _power_at(found, alpha, plan.block, exact=exact)
+                needed = _needed(at) if found.possible else None
+                yield build(truth=found.truth, power=at(n), needed=needed, basis=basis)
 
 
 def _sizes(rule: Rule, sizes: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
@@ -148,77 +193,89 @@ def _sizes(rule: Rule, sizes: Mapping[str, int]) -> Iterator[tuple[str, int, str
         yield key.partition("[")[2][:-1], sizes[key], ""
 
 
-def _plan(rule: Rule, known: Estimate | None) -> _Plan:
-    target = metric_class(rule.metric_name)
-    spec = target.spec
-    per_sample = issubclass(target, SampleMetric)
-    rate = per_sample and spec.interval.lower().startswith("wilson")
+def _plan(suite: SuiteSpec, rule: Rule, known: Estimate | None) -> _Plan:
+    settings = next(s.settings for s in suite.tasks[rule.task].score if s.metric == rule.metric_name)
+    metric = get(rule.metric_name, **settings)
+    block = int(getattr(metric, "block", 1))
     earlier = None if known is None else known.value
     value = rule.expected if rule.expected is not None else earlier
-    bounded = per_sample and (spec.low, spec.high) == (0, 1)
+    bounded = (metric.spec.low, metric.spec.high) == (0, 1) and block == 1
     if value is None and bounded:
         absolute = rule.min if rule.min is not None else rule.max
         shift = RATE_MARGIN if rule.min is not None else -RATE_MARGIN
         value = None if absolute is None else min(1.0, max(0.0, absolute + shift))
     deviation, source = None, ""
-    if known is not None and known.low is not None and known.high is not None and known.n > 1:
-        z = NormalDist().inv_cdf(0.5 + known.confidence / 2)
-        deviation = (known.high - known.low) / (2 * z) * math.sqrt(known.n)
-        source = f"deviation {deviation:.3g} per sample, as measured on {known.n}"
+    units = 0 if known is None else known.n // block
+    if known is not None and known.low is not None and known.high is not None and units > 1:
+        half = (known.high - known.low) / 2
+        deviation = half / t_quantile(known.confidence, units - 1) * math.sqrt(units)
+        unit = "sample" if block == 1 else f"block of {block}"
+        source = f"deviation {deviation:.3g} per {unit}, as measured on {known.n} samples"
     elif bounded and value is not None:
         deviation = math.sqrt(value * (1 - value))
         source = f"deviation {deviation:.3g}, the largest possible"
-    if "block" in spec.interval:
-        source += ", t over blocks, which at another n measure another value"
-    return _Plan(spec, rate, per_sample, value, earlier, deviation, source)
+    return _Plan(metric, value, earlier, deviation, block, source)
 
 
-def _comparisons(
-    suite: SuiteSpec, rule: Rule, plan: _Plan
-) -> Iterator[tuple[Side, float | None, float | None, float | None, str, str]]:
-    """Yield side, limit, assumed truth, deviation of one sample, text and basis of each comparison of a rule."""
+def _comparisons(suite: SuiteSpec, rule: Rule, plan: _Plan) -> Iterator[_Comparison]:
+    """Yield the comparisons of a rule: its own limits, a numeric anchor, the champion."""
     method = "exact binomial" if plan.rate else plan.known
-    absolute: list[tuple[Side, float | None, str]] = [("min", rule.min, ">="), ("max", rule.max, "<=")]
+    absolute: list[tuple[Side, float | None]] = [("min", rule.min), ("max", rule.max)]
     if isinstance(rule.anchor, (int, float)):
-        side = side_of(rule)
-        absolute.append((side, float(rule.anchor), ">=" if side == "min" else "<="))
-    for side, limit, relation in absolute:
+        absolute.append((side_of(rule), float(rule.anchor)))
+    for side, limit in absolute:
         if limit is not None:
-            yield side, limit, plan.value, plan.deviation, f"{rule.metric} {relation} {limit:.6g}", method
-    if rule.versus is None or rule.margin is None:
-        return
+            text = f"{rule.metric} {'>=' if side == 'min' else '<='} {limit:.6g}"
+            yield _Comparison(text, side, limit, plan.value, plan.deviation, method)
+    if rule.versus is not None and rule.margin is not None:
+        yield _against_champion(suite, rule, rule.margin, plan)
+
+
+def _against_champion(suite: SuiteSpec, rule: Rule, margin: Margin, plan: _Plan) -> _Comparison:
     side = side_of(rule)
     sign = 1 if side == "min" else -1
-    paired = plan.per_sample and suite.tasks[rule.task].data is not None
+    paired = isinstance(plan.metric, SampleMetric) and suite.tasks[rule.task].data is not None
     correlation = PAIR_CORRELATION if paired else 0.0
     base = plan.earlier if plan.earlier is not None else plan.value
-    limit = None if rule.margin.relative and base is None else -sign * rule.margin.absolute(base or 0.0)
+    limit = None if margin.relative and base is None else -sign * margin.absolute(base or 0.0)
     better = 0.0 if rule.expected is None or plan.earlier is None else rule.expected - plan.earlier
     deviation = None
     if plan.deviation is not None:
-        widening = rule.margin.amount if rule.margin.relative else 0.0
+        widening = margin.amount if margin.relative else 0.0
         deviation = plan.deviation * (math.sqrt(2 * (1 - correlation)) + widening)
-    name = f"{rule.metric} {'>=' if sign > 0 else '<='} champion {'-' if sign > 0 else '+'} {margin_text(rule.margin)}"
+    text = f"{rule.metric} {'>=' if sign > 0 else '<='} champion {'-' if sign > 0 else '+'} {margin_text(margin)}"
     truth = f"{better:+.3g} against the champion" if better else "equal to the champion"
-    basis = f"{truth}, {'pairs correlate by' if paired else 'correlation'} {correlation:g}; {plan.known}"
-    yield side, limit, better, deviation, name, basis
+    pairs = f"pairs correlate by {correlation:g}" if paired else "independent samples"
+    return _Comparison(text, side, limit, better, deviation, f"{truth}, {pairs}; {plan.known}", versus=True)
 
 
-def _power_at(truth: float, limit: float, side: Side, alpha: float, deviation: float | None) -> Callable[[int], float]:
-    if deviation is None:
+def _power_at(found: _Comparison, alpha: float, block: int, *, exact: bool) -> Callable[[int], float]:
+    """Return the power of a comparison as a function of the number of samples."""
+    truth, limit, side, deviation = found.truth, found.limit, found.side, found.deviation
+    assert truth is not None and limit is not None
+    if exact:
         return lambda n: rate_power(truth, n, limit=limit, alpha=alpha, side=side)
-    from metrics.statistics.power import mean_power
-
-    if deviation == 0:
+    if not deviation:
         return lambda n: float(truth >= limit if side == "min" else truth <= limit)
-    return lambda n: mean_power(truth, deviation, n, limit=limit, alpha=alpha, side=side)
+    return lambda n: mean_power(truth, deviation, max(1, n // block), limit=limit, alpha=alpha, side=side)
 
 
 def _needed(power_at: Callable[[int], float]) -> int | None:
     """Fewest samples for the target, by a monotone search: for a rate, near one of the teeth of its power."""
-    from metrics.statistics.power import samples_needed
-
     return samples_needed(power_at, power=TARGET)
+
+
+def _least_samples(name: str, block: int) -> int:
+    """Fewest samples from which a metric has an interval."""
+    if block > 1:
+        from metrics.image.manifold import LEAST_BLOCKS
+
+        return LEAST_BLOCKS * block
+    if name == "kid":
+        from metrics.image.kernel import LEAST_FOR_INTERVAL
+
+        return LEAST_FOR_INTERVAL
+    return 2
 
 
 def tasks_of(powers: Iterable[RulePower]) -> dict[str, int]:

@@ -72,7 +72,7 @@ def postgres_server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     data, control = home / "data", _postgres_binary("pg_ctl")
-    initdb = [_postgres_binary("initdb"), "-D", str(data), "-U", "tester", "--auth=trust", "--no-sync"]
+    initdb = [_postgres_binary("initdb"), "-D", str(data), "-U", "tester", "--auth=trust", "-E", "UTF8", "--no-sync"]
     _as_ordinary_user(initdb)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off"
     _as_ordinary_user([control, "-D", str(data), "-l", str(home / "log"), "-w", "-o", options, "start"])

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from evalkit.runner.engine import run
-from metrics.errors import InputError
+from evalkit.runner.publish import logger_for
 from registry.entities import Evaluation, ModelVersion
 
-from .conftest import QUESTIONS, Project
+from .conftest import Project
 
 Register = Callable[..., ModelVersion]
 
@@ -39,3 +40,17 @@ def test_an_evaluation_from_start_to_store(project: Project, counting: Register)
     assert {"questions/latency.p95", "questions/throughput", "questions/peak_memory"} <= names
     assert evaluation.details["counts"]["generated_shards"] == 2
     assert any("27 of 300 outputs are unusable" in warning for warning in evaluation.warnings)
+
+
+def test_logged_and_repeated_from_the_store(project: Project, counting: Register) -> None:
+    version = counting()
+    suite = project.registry.suite(version)
+    log = logger_for(project.settings, project.registry, version, suite)
+    first = run(project.registry, project.settings, version, log=log)
+    assert first.run_id is not None
+    calls = len(project.calls())
+    started = time.perf_counter()
+    again = run(project.registry, project.settings, version, log=log)
+    assert time.perf_counter() - started < 1
+    assert (again.id, again.run_id, numbers(again)) == (first.id, first.run_id, numbers(first))
+    assert len(project.calls()) == calls

@@ -94,6 +94,14 @@ def test_paired_rates_cover_even_with_few_discordant_pairs(n: int, gain: float, 
     assert coverage(gain - loss, paired_rates(n, gain, loss)) >= 0.92
 
 
+def test_paired_scores_cover_even_when_few_differ() -> None:
+    def draw(rng: Rng) -> Estimate:
+        change = np.where(rng.random(200) < 0.02, -rng.random(200) / 2, 0.0)
+        return compare_rows(scores(0.5 + change), scores(np.full(200, 0.5)), UNIT)
+
+    assert coverage(-0.005, draw) >= 0.92
+
+
 def test_paired_clustered_rates_cover() -> None:
     assert coverage(0.05, paired_rates(300, 0.1, 0.05, np.arange(300) // 5)) >= 0.925
 

@@ -181,7 +181,18 @@ def test_a_slice_is_judged_value_by_value(kit):
     assert "no slice 'language'" in only(kit.run(suite, evidence)).reason
 
 
-@pytest.mark.parametrize(("machine", "outcome"), [("H100", "pass"), ("t4", "inconclusive"), (None, "inconclusive")])
+@pytest.mark.parametrize(
+    ("machine", "outcome"),
+    [
+        ("H100", "pass"),
+        ("cuda-nvidia-h100-80gb-hbm3-1", "pass"),
+        ("cuda-nvidia-h100-pcie-1, cuda-nvidia-h100-80gb-hbm3-1", "pass"),
+        ("cuda-nvidia-h100-80gb-hbm3-1, cpu-x86_64-2", "inconclusive"),
+        ("cuda-nvidia-gh1000-1", "inconclusive"),
+        ("t4", "inconclusive"),
+        (None, "inconclusive"),
+    ],
+)
 def test_a_speed_rule_counts_on_its_hardware_only(kit, machine, outcome):
     suite = kit.suite({"metric": "t/latency.p95", "max": "4 s", "hardware": "h100"})
     decision = kit.run(suite, kit.Scripted({"t/latency.p95": kit.Normal(2)}, machine=machine))
@@ -202,7 +213,7 @@ def test_more_samples_aims_at_eighty_per_cent_power(kit):
 
 
 def test_more_samples_respects_what_the_data_has(kit):
-    evaluation = kit.evaluation(kit.version(9), details={"available": {"t": 1200}})
+    evaluation = kit.evaluation(kit.version(9), details={"tasks": {"t": {"data": {"name": "d", "rows": 1200}}}})
     decision = kit.run(kit.suite(RECALL), kit.Scripted({"t/recall": kit.Normal(0.81)}), evaluation=evaluation)
     assert only(decision).more_samples is None
     assert "only 1200 rows" in only(decision).reason

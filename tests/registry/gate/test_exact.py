@@ -28,6 +28,13 @@ def test_other_estimates_stay_as_they_are():
     assert exact_bounds(clustered) is clustered
     without = Estimate(0.9, n=1, method="Wilson")
     assert exact_bounds(without) is without
+    fraction = Estimate(0.905, 0.8, 0.95, n=100, method="Wilson")
+    assert exact_bounds(fraction) is fraction
+
+
+def test_the_rest_of_the_method_is_kept():
+    precision = Estimate(0.5, 0.4, 0.6, n=100, method="Wilson interval over generated samples, the reference fixed")
+    assert exact_bounds(precision).method == "Clopper-Pearson interval over generated samples, the reference fixed"
 
 
 @pytest.mark.parametrize("limit", [0.01, 0.06, 0.5, 0.9, 0.98])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from metrics.base import Estimate
 from metrics.statistics import mean_power
@@ -9,6 +10,11 @@ from registry.gate.power import overall, predict, tasks_of
 from registry.spec import SuiteSpec
 
 REAL_CATALOGUE = True
+
+
+def measured(mean, deviation, n) -> Estimate:
+    half = stats.t.ppf(0.975, n - 1) * deviation / n**0.5
+    return Estimate(mean, mean - half, mean + half, n=n)
 
 
 def suite(*rules, looks=1, **task):
@@ -40,8 +46,8 @@ def test_without_an_expectation_a_rate_is_taken_to_be_two_points_better():
 
 def test_a_mean_uses_the_measured_spread_or_the_largest_possible():
     rule = {"metric": "t/token_f1", "min": 0.6, "expected": 0.63}
-    known = Estimate(0.6, 0.6 - 1.959964 * 0.01, 0.6 + 1.959964 * 0.01, n=100)
-    assert one(rule, known=known).power == pytest.approx(mean_power(0.63, 0.1, 300, limit=0.6), abs=1e-4)
+    known = measured(0.6, 0.1, 100)
+    assert one(rule, known=known).power == pytest.approx(mean_power(0.63, 0.1, 300, limit=0.6), abs=1e-9)
     widest = mean_power(0.63, (0.63 * 0.37) ** 0.5, 300, limit=0.6)
     assert one(rule).power == pytest.approx(widest)
     assert "largest possible" in one(rule).basis
@@ -73,11 +79,12 @@ def test_unknown_values_and_spreads_are_said():
 
 @pytest.mark.parametrize(("task", "correlation"), [({}, 0.5), ({"data": None, "reference": "r"}, 0.0)])
 def test_a_comparison_pairs_where_the_rows_are_the_same(task, correlation):
-    known = Estimate(0.6, 0.6 - 1.959964 * 0.01, 0.6 + 1.959964 * 0.01, n=100)
+    known = measured(0.6, 0.1, 100)
     power = one({"metric": "t/token_f1", "versus": "champion", "margin": 0.02}, known=known, **task)
     deviation = 0.1 * (2 * (1 - correlation)) ** 0.5
-    assert power.power == pytest.approx(mean_power(0.0, deviation, 300, limit=-0.02), abs=1e-4)
+    assert power.power == pytest.approx(mean_power(0.0, deviation, 300, limit=-0.02))
     assert (power.truth, power.limit) == (0.0, -0.02)
+    assert "if the difference to the champion is 0" in str(power)
 
 
 def test_a_better_expectation_helps_a_comparison():
@@ -103,6 +110,35 @@ def test_slices_use_their_own_sizes():
     assert [(p.slice, p.n) for p in sized] == [("lang=de", 200), ("lang=en", 100)]
     (unsized,) = predict(suite(rule), sizes={"t": 300})
     assert "not known" in unsized.basis
+
+
+def images(rule, n, known=None):
+    body = {"reference": "real", "score": ["precision", {"recall": {"block": 50}}, "kid", "fid"]}
+    spec = SuiteSpec.model_validate({"suite": "s", "tasks": {"t": body}, "gate": {"rules": [rule]}})
+    (power,) = predict(spec, sizes={"t": n}, assumed={rule["metric"]: known} if known else None)
+    return power
+
+
+def test_a_precision_is_a_rate():
+    power = images({"metric": "t/precision", "min": 0.6, "expected": 0.7}, 200)
+    assert power.power == rate_power(0.7, 200, limit=0.6, alpha=0.05, side="min")
+
+
+def test_a_recall_is_a_mean_of_blocks():
+    """Twenty blocks measured a deviation of 0.04; ten blocks are planned."""
+    half = stats.t.ppf(0.975, 19) * 0.04 / 20**0.5
+    known = Estimate(0.5, 0.5 - half, 0.5 + half, n=1000)
+    power = images({"metric": "t/recall", "min": 0.48}, 500, known)
+    assert power.power == pytest.approx(mean_power(0.5, 0.04, 10, limit=0.48))
+    assert "block of 50" in power.basis
+    assert mean_power(0.5, 0.04, power.needed // 50, limit=0.48) >= 0.8
+    assert images({"metric": "t/recall", "min": 0.48}, 500).power is None
+
+
+@pytest.mark.parametrize(("metric", "n"), [("recall", 399), ("kid", 49), ("fid", 10**6)])
+def test_too_few_samples_for_an_interval_are_undecidable(metric, n):
+    power = images({"metric": f"t/{metric}", "max": 0.5}, n)
+    assert (power.power, power.truth) == (0.0, None)
 
 
 def test_overall_bounds_and_what_tasks_need():

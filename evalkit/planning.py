@@ -1,0 +1,146 @@
+"""What a suite can decide, and what it will cost, before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import judges
+from evalkit.config import Settings
+from evalkit.runner.plan import task_target
+from evalkit.runner.sources import read_sources
+from evalkit.session import Session, open_session
+from metrics.base import Estimate
+from registry.entities import Evaluation
+from registry.gate.power import Overall, RulePower, overall, predict
+from registry.spec import Task
+from registry.suite import Suite
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from registry.store import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCost:
+    """What one task takes.
+
+    Attributes:
+        task, n: the task and its planned samples.
+        seconds: time to generate, from the speed of an earlier version; None where nothing is known.
+        dollars: price of the tokens, from ``generate: {price: …}`` and an earlier version's token counts.
+    """
+
+    task: str
+    n: int
+    seconds: float | None
+    dollars: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuitePlan:
+    """The answer of `evalkit suite check`."""
+
+    suite: str
+    digest: str
+    based_on: str | None
+    tasks: tuple[TaskCost, ...]
+    rules: tuple[RulePower, ...]
+    overall: Overall | None
+    warnings: tuple[str, ...]
+
+
+def plan(
+    path: Path, *, preset: str | None = None, model: str | None = None, settings: Settings | None = None
+) -> SuitePlan:
+    """Predict power, time and cost of a suite.
+
+    Args:
+        path: the suite file.
+        preset: ``quick`` or ``full``, as the suite defines them.
+        model: name of a registered model whose champion (or newest evaluated version) says what values, spreads
+            and speeds to expect; without it the rules' ``expected`` values and defaults are used.
+
+    Raises:
+        InputError: the suite, its data or the model's name cannot be used.
+    """
+    judges.register_metrics()
+    suite = Suite.load(path)
+    with open_session(settings) as session:
+        known = _known(session, model) if model else None
+        return _plan(suite, session.registry, preset, known)
+
+
+def _plan(suite: Suite, registry: Registry, preset: str | None, known: tuple[str, Evaluation] | None) -> SuitePlan:
+    sources = read_sources(suite, registry)
+    sizes = {
+        name: task_target(name, task, suite.spec, sources[name].data, preset)[0]
+        for name, task in suite.spec.tasks.items()
+    }
+    earlier = known[1] if known else None
+    assumed = {stored.name: stored.estimate for stored in earlier.estimates if not stored.slice} if earlier else {}
+    powers = predict(suite.spec, sizes=sizes, assumed=assumed)
+    return SuitePlan(
+        suite=suite.name,
+        digest=suite.digest,
+        based_on=known[0] if known else None,
+        tasks=tuple(_cost(name, task, sizes[name], earlier, assumed) for name, task in suite.spec.tasks.items()),
+        rules=tuple(powers),
+        overall=overall(powers),
+        warnings=suite.warnings,
+    )
+
+
+def _known(session: Session, model: str) -> tuple[str, Evaluation] | None:
+    """The champion's newest evaluation, else that of the newest version that has one."""
+    versions = session.registry.versions(model)
+    champion = session.champion(model)
+    for version in [*([champion] if champion else []), *reversed(versions)]:
+        evaluation = session.registry.evaluation(version)
+        if evaluation is not None:
+            return version.reference, evaluation
+    return None
+
+
+def _cost(name: str, task: Task, n: int, earlier: Evaluation | None, assumed: Mapping[str, Estimate]) -> TaskCost:
+    throughput = assumed.get(f"{name}/throughput")
+    seconds = n / throughput.value if throughput is not None and throughput.value > 0 else None
+    record = earlier.details.get("tasks", {}).get(name, {}) if earlier else {}
+    return TaskCost(name, n, 0.0 if task.outputs else seconds, _dollars(task, n, record.get("tokens")))
+
+
+def _dollars(task: Task, n: int, tokens: Mapping[str, float] | None) -> float | None:
+    """Price in dollars per million tokens, times the tokens that an earlier version used per sample."""
+    price = task.generate.get("price")
+    if not isinstance(price, Mapping) or tokens is None:
+        return None
+    return sum(n * tokens.get(kind, 0.0) * float(price.get(kind, 0)) / 1e6 for kind in ("prompt", "output"))
+
+
+def render(found: SuitePlan, console: Console) -> None:
+    """Print the plan for people."""
+    from evalkit.reports import terminal
+
+    based = f"values and speed of {found.based_on}" if found.based_on else "the suite alone (--model NAME knows more)"
+    console.print(f"[bold]{found.suite}[/bold]: assumes {based}")
+    rows = [
+        terminal.PowerRow(
+            rule.rule + (f" [{rule.slice}]" if rule.slice else ""),
+            rule.n,
+            rule.truth,
+            rule.power,
+            rule.needed,
+            rule.basis,
+        )
+        for rule in found.rules
+    ]
+    if rows:
+        terminal.power(rows, console, overall=found.overall.independent if found.overall else None)
+    for task in found.tasks:
+        time = "time unknown before the first evaluation" if task.seconds is None else f"about {task.seconds:,.0f} s"
+        money = "" if task.dollars is None else f", about {task.dollars:,.2f} USD"
+        console.print(f"{task.task}: {task.n:,} samples, {time}{money}")
+    terminal.warnings(found.warnings, console)
