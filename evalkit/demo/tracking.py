@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from registry.sources import read_local
 
 from evalkit.config import Settings
 from evalkit.demo.models import Training
+from registry.sources import read_local
 
 EXPERIMENT = "evalkit-demo-training"
 _KEY = "evalkit.demo.key"
