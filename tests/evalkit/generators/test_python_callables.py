@@ -93,6 +93,14 @@ def test_missing_argument_is_named() -> None:
         run(answer)
 
 
+def test_settings_of_evalkit_are_not_the_models() -> None:
+    def answer(prompt: str, settings: Mapping[str, Any]) -> str:
+        return repr(sorted(settings))
+
+    generator = adapt(answer, {"env": ["KEY"], "time_limit": 3, "call": "a:b", "top": 1})
+    assert generator.generate(REQUESTS, {})[0].text == "['top']"
+
+
 def test_not_callable() -> None:
     with pytest.raises(InputError, match="cannot generate"):
         adapt(3)
