@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from evalkit.runner.engine import run
+from evalkit.runner.engine import Progress, run
 from evalkit.runner.publish import logger_for
+from metrics.errors import InputError
 from registry.entities import Evaluation, ModelVersion
 
 from .conftest import Project
@@ -54,3 +55,39 @@ def test_logged_and_repeated_from_the_store(project: Project, counting: Register
     assert time.perf_counter() - started < 1
     assert (again.id, again.run_id, numbers(again)) == (first.id, first.run_id, numbers(first))
     assert len(project.calls()) == calls
+
+
+def test_a_model_that_only_fails_is_recorded_and_logged(project: Project, counting: Register) -> None:
+    project.write("broken.py", "def answer(prompt):\n    return float('nan')\n")
+    suite = project.registry.suite(counting())
+    version = project.registry.register("broken", model="call: broken:answer", suite=suite)
+    log = logger_for(project.settings, project.registry, version, suite)
+    evaluation = run(project.registry, project.settings, version, log=log)
+    assert evaluation.status == "failed"
+    assert len(evaluation.warnings) == 1
+    assert "first 256 outputs failed in the same way" in evaluation.warnings[0]
+    assert project.registry.mlflow.client.get_run(evaluation.run_id).info.status == "FINISHED"
+    assert run(project.registry, project.settings, version, log=log).status == "failed"
+
+
+def test_a_generator_that_cannot_be_run_is_one_line(project: Project, counting: Register) -> None:
+    suite = project.registry.suite(counting())
+    version = project.registry.register("gone", model="call: bot:no_such_function", suite=suite)
+    with pytest.raises(InputError, match="has no 'no_such_function'"):
+        run(project.registry, project.settings, version)
+    assert [e.status for e in project.registry.evaluations(version)] == ["failed"]
+
+
+def test_an_interrupted_evaluation_continues(project: Project, counting: Register) -> None:
+    version = counting()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage == "generate" and progress.done == 1:
+            raise RuntimeError("stopped here")
+
+    with pytest.raises(RuntimeError, match="stopped here"):
+        run(project.registry, project.settings, version, progress=interrupt)
+    calls = len(project.calls())
+    evaluation = run(project.registry, project.settings, version)
+    assert evaluation.status == "finished"
+    assert project.calls()[calls:] == [f"number {i}" for i in range(256, 300)]
