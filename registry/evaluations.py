@@ -144,10 +144,9 @@ class Evaluations:
         """Store a decision; one with the same content on the same version is returned instead of stored again."""
         with writing(self._engine) as session:
             newest = session.scalar(self._decisions(decision.version_id).limit(1))
-            if newest is not None and (newest.digest, newest.outcome, newest.evaluation_id) == (
-                decision.digest,
-                decision.outcome,
-                decision.evaluation_id,
+            if newest is not None and all(
+                getattr(newest, name) == getattr(decision, name)
+                for name in ("digest", "outcome", "evaluation_id", "suite_digest", "artifact_digest")
             ):
                 return records.decision(newest)
             row = DecisionRow(

@@ -99,7 +99,9 @@ class Registry(Evaluations, Leases):
             if kind is not None:
                 prepared = replace(prepared, kind=kind)
             found = (
-                None if new_version else self._same(name, prepared, suite) or self._unrecorded(name, prepared, suite)
+                None
+                if new_version
+                else self._same(name, prepared, suite) or self._unrecorded(name, prepared, suite, training_data)
             )
             if found is not None:
                 return found
@@ -216,14 +218,16 @@ class Registry(Evaluations, Leases):
                 self._version_row(session, found.id).suite_file = suite.file
         return replace(found, existing=True)
 
-    def _unrecorded(self, name: str, prepared: Prepared, suite: Suite) -> ModelVersion | None:
+    def _unrecorded(
+        self, name: str, prepared: Prepared, suite: Suite, training_data: Sequence[str]
+    ) -> ModelVersion | None:
         # A process that was killed between MLflow's write and ours left a version that says all we need
         tags = version_tags(prepared, suite)
         for held in self.mlflow.versions(name):
             with reading(self._engine) as session:
                 known = self._find(session, held) is not None
             if not known and tags.items() <= held.tags.items():
-                self._save(held, suite, prepared, ())
+                self._save(held, suite, prepared, tuple(training_data))
                 return replace(self.version(f"models:/{held.name}/{held.version}"), existing=True)
         return None
 

@@ -176,8 +176,8 @@ def test_killed_between_mlflow_and_our_tables(registry: Registry, suite: Suite, 
         with pytest.raises(KeyboardInterrupt):
             registry.register("it's", model=str(folder / "outputs.jsonl"), suite=suite)
     assert registry.versions("it's") == []
-    version = registry.register("it's", model=str(folder / "outputs.jsonl"), suite=suite)
-    assert (version.version, version.existing) == (1, True)
+    version = registry.register("it's", model=str(folder / "outputs.jsonl"), suite=suite, training_data=["d@train"])
+    assert (version.version, version.existing, version.training_data) == (1, True, ("d@train",))
 
 
 def test_by_alias(registry: Registry, suite: Suite, folder: Path):
