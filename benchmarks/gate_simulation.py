@@ -261,8 +261,8 @@ def simulate(gates: int, seed: int) -> list[Row]:
     for looks in (1, 5):
         for scenario in on_the_limit(looks):
             run("truth on the limit", scenario, lambda p: (f"<= {FALSE_PASS:.0%}", p <= FALSE_PASS, {}))
-    for scenario in three_errors_better(1):
-        run("three standard errors better", scenario, lambda p: (f">= {LEAST_POWER:.0%}", p >= LEAST_POWER, {}))
+        for scenario in three_errors_better(looks):
+            run("three standard errors better", scenario, lambda p: (f">= {LEAST_POWER:.0%}", p >= LEAST_POWER, {}))
     for anchored in (True, False):
         count, lost = promotions(np.random.default_rng(next(streams)), anchored=anchored)
         name = "20 promotions, each 0.01 worse" + ("" if anchored else " (anchor moves along)")

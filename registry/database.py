@@ -110,21 +110,6 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
     _migrate(engine, "downgrade", revision)
 
 
-def check_database(url: str) -> str:
-    """One line on the database for `evalkit doctor`; raises `InputError` where it cannot be used."""
-    engine = connect(url)
-    shown = engine.url.render_as_string(hide_password=True)
-    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
-        return f"{shown} (made at the first registration)"
-    try:
-        revision, head = _current(engine), _head()
-    finally:
-        engine.dispose()
-    if revision is None:
-        return f"{shown} (our tables are made at the first registration)"
-    return shown if revision == head else f"{shown} (revision {revision}; {head} is applied at the next command)"
-
-
 def _config() -> Any:
     from alembic.config import Config
 
