@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from evalkit import api
 from evalkit.config import Settings, load_settings
@@ -33,7 +34,6 @@ class Verdict:
     version: ModelVersion
     decision: Decision
     refusal: str | None
-    new: bool
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -106,8 +106,8 @@ def _judge(contestant: Contestant, source: str, suite: Path, settings: Settings,
         settings=settings,
     )
     console.rule(f"[bold]{version.reference}[/bold]  {contestant.label}", align="left")
+    # A champion that came later must not be held against a decision that is made
     with open_session(settings) as session:
-        # A champion that came later must not be held against a decision that is made
         stored = session.registry.current_decision(version)
     decision: Decision
     if stored is None:
@@ -115,12 +115,15 @@ def _judge(contestant: Contestant, source: str, suite: Path, settings: Settings,
             decision = api.check(version, progress=_follow(bars), settings=settings)
     else:
         decision = stored
-    refusal = None
-    if stored is None or decision.failed:
-        refusal = _promote(version, settings)
+    # On a second run the version has had its turn: promoting it again would take the alias from its successor
+    had_its_turn = stored is not None and stored.passed
+    refusal = None if had_its_turn else _promote(version, settings)
     terminal.show(api.show(version, settings=settings), console)
-    console.print("[green]promoted to champion[/green]" if refusal is None else f"[red]{refusal}[/red]")
-    return Verdict(contestant, version, decision, refusal, stored is None)
+    if refusal is None:
+        console.print(Text("promoted to champion before" if had_its_turn else "promoted to champion", style="green"))
+    else:
+        console.print(Text(f"refused: {refusal}", style="red"))
+    return Verdict(contestant, version, decision, refusal)
 
 
 def _promote(version: ModelVersion, settings: Settings) -> str | None:
@@ -133,10 +136,13 @@ def _promote(version: ModelVersion, settings: Settings) -> str | None:
 
 def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console: Console, seconds: float) -> None:
     console.rule("[bold]verdicts", align="left")
-    table = Table("version", "what", "gate", "broken rules", "as expected", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("version", no_wrap=True)
+    for heading in ("what", "gate", "broken rules", "as expected"):
+        table.add_column(heading)
     for verdict in verdicts:
         table.add_row(
-            verdict.version.reference,
+            verdict.version.reference.removeprefix("models:/"),
             verdict.contestant.label,
             verdict.decision.outcome,
             ", ".join(verdict.broken),
