@@ -22,6 +22,7 @@ import numpy as np
 
 from metrics.base import Estimate, SampleMetric, Scores
 from metrics.catalogue import get
+from metrics.statistics import t_interval
 from registry.entities import Evaluation, ModelVersion, Outcome, StoredEstimate
 from registry.gate import decide
 from registry.gate.memory import ScoresEvidence
@@ -214,8 +215,8 @@ def power_scenarios() -> list[Scenario]:
 
 def _pilot(mean: float, deviation: float = 0.12, n: int = 400) -> Estimate:
     """What an earlier version's results say about the spread."""
-    half = 1.959964 * deviation / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n=n)
+    low, high = t_interval(mean, deviation / math.sqrt(n), n - 1)
+    return Estimate(mean, low, high, n=n)
 
 
 def promotions(rng: np.random.Generator, *, anchored: bool, steps: int = 20, n: int = 5000) -> tuple[int, float]:
@@ -260,8 +261,8 @@ def simulate(gates: int, seed: int) -> list[Row]:
     for looks in (1, 5):
         for scenario in on_the_limit(looks):
             run("truth on the limit", scenario, lambda p: (f"<= {FALSE_PASS:.0%}", p <= FALSE_PASS, {}))
-    for scenario in three_errors_better(1):
-        run("three standard errors better", scenario, lambda p: (f">= {LEAST_POWER:.0%}", p >= LEAST_POWER, {}))
+        for scenario in three_errors_better(looks):
+            run("three standard errors better", scenario, lambda p: (f">= {LEAST_POWER:.0%}", p >= LEAST_POWER, {}))
     for anchored in (True, False):
         count, lost = promotions(np.random.default_rng(next(streams)), anchored=anchored)
         name = "20 promotions, each 0.01 worse" + ("" if anchored else " (anchor moves along)")

@@ -128,7 +128,11 @@ def evaluate(
 
 
 def gate(
-    version: str | ModelVersion, *, suite: str | Path | None = None, settings: Settings | None = None
+    version: str | ModelVersion,
+    *,
+    suite: str | Path | None = None,
+    preset: str | None = None,
+    settings: Settings | None = None,
 ) -> GateDecision:
     """Decide on the stored results of a version: pass, fail or inconclusive. Nothing is generated or scored.
 
@@ -137,11 +141,7 @@ def gate(
     """
     with open_session(settings) as session:
         found = session.version(version, suite)
-        evaluation = session.evaluation(found)
-        if evaluation is None:
-            raise InputError(
-                f"{found.reference} has no results on its current suite; run `evalkit evaluate {found.reference}`"
-            )
+        evaluation = session.evaluation(found, preset)
         return _bound(session.decide(found, evaluation), session.settings)
 
 
@@ -248,8 +248,6 @@ def compare(
         ours, theirs = session.version(candidate), session.version(other)
         suite = session.registry.suite(ours)
         results = session.evaluation(ours)
-        if results is None:
-            raise InputError(f"{ours.reference} has no results yet; run `evalkit evaluate {ours.reference}`")
         evidence = StoredEvidence(session.settings, session.registry, results)
         rows = []
         for stored in results.estimates:
@@ -353,7 +351,7 @@ def scorecard(
     with open_session(settings) as session:
         found = session.version(version, suite)
         session.evaluate(found, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress)
-        return session.card(found)
+        return session.card(found, preset)
 
 
 def list_versions(name: str | None = None, *, settings: Settings | None = None) -> list[ListedVersion]:
@@ -366,7 +364,7 @@ def list_versions(name: str | None = None, *, settings: Settings | None = None) 
         rows = []
         for version in found:
             decision = session.registry.current_decision(version)
-            rows.append(ListedVersion(version, decision.outcome if decision else None))
+            rows.append(ListedVersion(version, decision.outcome if decision is not None else None))
         return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import judges
 from evalkit.config import Settings, load_settings
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion
+from registry.evaluations import QUICK
 from registry.suite import Suite
 
 if TYPE_CHECKING:
@@ -47,9 +48,26 @@ class Session:
         promotions = self.registry.promotions(name, CHAMPION)
         return self.registry.version_by_id(promotions[0].version_id) if promotions else None
 
-    def evaluation(self, version: ModelVersion) -> Evaluation | None:
-        """The newest finished evaluation of a version on the tasks of its current suite."""
-        return self.evaluation_on(version, self.registry.suite(version))
+    def evaluation(self, version: ModelVersion, preset: str | None = None) -> Evaluation:
+        """The newest finished evaluation of a version on the tasks of its current suite.
+
+        Raises:
+            InputError: there is none; says what to run.
+        """
+        from evalkit.runner.plan import plan_evaluation
+        from evalkit.runner.sources import read_sources, version_subject
+
+        suite = self.registry.suite(version)
+        subject = version_subject(self.registry, version, suite)
+        plan = plan_evaluation(suite, subject, read_sources(suite, self.registry), preset)
+        found = self.registry.evaluation(version, digest=plan.digest)
+        if found is None:
+            size = f" --preset {preset}" if preset else ""
+            raise InputError(
+                f"{version.reference} has no results on its current suite; "
+                f"run `evalkit evaluate {version.reference}{size}`"
+            )
+        return found
 
     def evaluate(
         self,
@@ -105,33 +123,23 @@ class Session:
             look=evaluation.look,
             frozen=frozen,
         )
+        if evaluation.preset == QUICK:
+            decision = replace(decision, notes=(*decision.notes, "a quick look: it does not count for promotion"))
         decision = self.registry.save_decision(decision)
-        publish_verdict(self.registry, version, decision)
+        if evaluation.preset != QUICK:
+            publish_verdict(self.registry, version, decision)
         publish(self.settings, self.registry, version, suite, evaluation, decision=decision)
         return decision
 
-    def card(self, version: ModelVersion) -> Scorecard:
+    def card(self, version: ModelVersion, preset: str | None = None) -> Scorecard:
         """The scorecard of a version as it is stored."""
         from evalkit.runner.publish import make_scorecard
 
-        evaluation = self.evaluation(version)
-        if evaluation is None:
-            raise InputError(
-                f"{version.reference} has no results on its current suite; run `evalkit evaluate {version.reference}`"
-            )
-        made = self.registry.current_decision(version)
-        decision = made if made is not None and made.evaluation_id == evaluation.id else None
+        evaluation = self.evaluation(version, preset)
+        decisions = self.registry.decisions(version)
+        decision = next((made for made in decisions if made.evaluation_id == evaluation.id), None)
         suite = self.registry.suite(version)
         return make_scorecard(self.settings, self.registry, version, suite, evaluation, decision=decision)[0]
-
-    def evaluation_on(self, version: ModelVersion, suite: Suite) -> Evaluation | None:
-        """The newest finished evaluation of a version whose estimates this suite's tasks would give."""
-        from evalkit.runner.plan import plan_evaluation
-        from evalkit.runner.sources import read_sources, version_subject
-
-        subject = version_subject(self.registry, version, suite)
-        plan = plan_evaluation(suite, subject, read_sources(suite, self.registry), None)
-        return self.registry.evaluation(version, digest=plan.digest)
 
 
 @contextmanager

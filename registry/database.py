@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -24,10 +24,7 @@ def connect(url: str) -> Engine:
     Raises:
         InputError: the URL is not of SQLite or PostgreSQL.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise InputError("the database URL cannot be read; expected sqlite:///path or postgresql://host/name") from None
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         driver = {"postgresql": "postgresql+psycopg"}.get(parsed.drivername, parsed.drivername)
         try:
@@ -45,6 +42,14 @@ def connect(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def parse_url(url: str) -> URL:
+    """Parse a database URL; one that cannot be read raises `InputError`, which does not repeat its password."""
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise InputError("the database URL cannot be read; expected sqlite:///path or postgresql://host/name") from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -84,24 +89,25 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     _migrate(engine, "upgrade", revision)
 
 
+def check_database(url: str) -> str:
+    """Say in one line what is at `url`, without making or changing anything; unusable ones raise `InputError`."""
+    parsed = parse_url(url)
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
+        return f"{shown}: not there yet, made at first use"
+    engine = connect(url)
+    try:
+        current, head = _current(engine), _head()
+    finally:
+        engine.dispose()
+    if current == head:
+        return f"{shown}: our tables are at revision {current}"
+    return f"{shown}: our tables are {'missing' if current is None else f'at revision {current}'}, made at first use"
+
+
 def downgrade(engine: Engine, revision: str = "base") -> None:
     """Take our tables back to `revision`; ``base`` removes them and nothing else."""
     _migrate(engine, "downgrade", revision)
-
-
-def check_database(url: str) -> str:
-    """One line on the database for `evalkit doctor`; raises `InputError` where it cannot be used."""
-    engine = connect(url)
-    shown = engine.url.render_as_string(hide_password=True)
-    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
-        return f"{shown} (made at the first registration)"
-    try:
-        revision, head = _current(engine), _head()
-    finally:
-        engine.dispose()
-    if revision is None:
-        return f"{shown} (our tables are made at the first registration)"
-    return shown if revision == head else f"{shown} (revision {revision}; {head} is applied at the next command)"
 
 
 def _config() -> Any:

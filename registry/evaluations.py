@@ -18,6 +18,8 @@ from registry.gate.serialise import to_json
 from registry.leases import check_token
 from registry.tables import DatasetRow, DecisionRow, EstimateRow, EvaluationRow, PromotionRow
 
+QUICK = "quick"
+
 
 class Evaluations:
     """Rows of one workspace; every write of a worker is fenced by its lease's token."""
@@ -142,10 +144,9 @@ class Evaluations:
         """Store a decision; one with the same content on the same version is returned instead of stored again."""
         with writing(self._engine) as session:
             newest = session.scalar(self._decisions(decision.version_id).limit(1))
-            if newest is not None and (newest.digest, newest.outcome, newest.evaluation_id) == (
-                decision.digest,
-                decision.outcome,
-                decision.evaluation_id,
+            if newest is not None and all(
+                getattr(newest, name) == getattr(decision, name)
+                for name in ("digest", "outcome", "evaluation_id", "suite_digest", "artifact_digest")
             ):
                 return records.decision(newest)
             row = DecisionRow(
@@ -169,13 +170,18 @@ class Evaluations:
             return [records.decision(row) for row in session.scalars(self._decisions(version.id))]
 
     def current_decision(self, version: ModelVersion) -> Decision | None:
-        """The newest decision that counts: on the version's current suite and files."""
+        """The newest decision that counts: on the version's current suite and files, and not on a quick preset.
+
+        A quick look never promotes, so that a failed full evaluation cannot be replaced by a lucky small one.
+        """
         with reading(self._engine) as session:
             row = session.scalar(
                 self._decisions(version.id)
+                .join(EvaluationRow, EvaluationRow.id == DecisionRow.evaluation_id)
                 .where(
                     DecisionRow.suite_digest == version.suite_digest,
                     DecisionRow.artifact_digest == version.artifact_digest,
+                    EvaluationRow.preset.is_distinct_from(QUICK),
                 )
                 .limit(1)
             )

@@ -91,6 +91,11 @@ class MlflowLink:
         with told(f"models:/{name}@{alias} is not in the model registry"):
             return self.client.get_model_version_by_alias(name, alias)
 
+    def versions(self, name: str) -> list[Any]:
+        """MLflow's records of a model's versions, newest first; empty where the model is unknown."""
+        with told(f"the versions of '{name}' cannot be listed"):
+            return list(self.client.search_model_versions(f'name = "{name}"'))
+
     def holder(self, name: str, alias: str) -> int | None:
         """Number of the version that holds an alias; None where nobody does."""
         from mlflow.exceptions import MlflowException

@@ -32,6 +32,8 @@ _MARKS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "❔ inconclus
 class PromotionRefusedError(InputError):
     """The gate does not let this version through; `rules` are those that did not pass."""
 
+    exit_code = 1  # refused is not a usage error
+
     def __init__(self, message: str, rules: tuple[RuleOutcome, ...] = ()) -> None:
         super().__init__(message)
         self.rules = rules

@@ -22,6 +22,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from metrics.statistics.looks import alpha_at
+
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,99}$"
 _QUANTITY = re.compile(r"^\s*(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[a-zA-Z%µ]*)\s*$")
 _UNITS = {
@@ -223,7 +225,8 @@ class Gate(_Strict):
     Attributes:
         alpha: one-sided error rate of the whole gate.
         looks: how often the gate may look at growing data; each look has its share of alpha.
-        spending: the shares, adding up to at most 1; equal by default.
+        spending: the shares, adding up to at most 1; by default each look has three times the share of
+            the one before.
         coverage: no pass where an estimate covers less than this share of its samples.
         method: ``intervals`` decides on bounds; ``thresholds`` compares point estimates, and the decision says so.
         required: tasks that must have results even where no rule names them; all by default.
@@ -249,7 +252,7 @@ class Gate(_Strict):
 
     def alpha_at(self, look: int) -> float:
         """The one-sided alpha of a look, counted from 1."""
-        return self.alpha * (self.spending[look - 1] if self.spending else 1 / self.looks)
+        return alpha_at(self.alpha, look, self.looks, self.spending)
 
 
 def _check_task_name(name: str) -> str:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from metrics.errors import InputError
 from registry import records
 from registry.artifacts import MLMODEL, folder_digest
+from registry.carried import TAG_GENERATOR, TAG_KIND, TAG_SUITE_DIGEST, Prepared, suite_file, suite_tags, version_tags
 from registry.database import connect, reading, upgrade, writing
-from registry.digests import new_id, now_ms, short
+from registry.digests import new_id, now_ms
 from registry.entities import ModelVersion
 from registry.evaluations import Evaluations
 from registry.leases import Leases
@@ -28,12 +29,6 @@ from registry.mlflow_link import MlflowLink, parse_reference, parse_run
 from registry.sources import LocalModel, infer_kind, is_mlflow, read_local, stored_generator
 from registry.suite import Suite
 from registry.tables import DEFAULT_WORKSPACE, ModelVersionRow, SuiteBindingRow, SuiteRow
-
-TAG_SUITE = "evalkit.suite"
-TAG_SUITE_DIGEST = "evalkit.suite_digest"
-TAG_KIND = "evalkit.kind"
-TAG_ARTIFACT = "evalkit.artifact_digest"
-TAG_GENERATOR = "evalkit.generator"
 
 _REGISTER_WAIT = 120.0
 
@@ -96,14 +91,18 @@ class Registry(Evaluations, Leases):
             description: text for people on the version's page.
             generator: how to run the model (adapter, settings); wins over what is inferred.
         """
-        if not name or any(sign in name for sign in "/:@\n"):
-            raise InputError(f"'{name}' cannot be a model's name; leave out '/', ':' and '@'")
+        if not name.strip() or any(sign in name for sign in '/:@"\\\n'):
+            raise InputError(f"'{name}' cannot be a model's name; leave out slashes, ':', '@' and double quotes")
         lease = self.acquire(f"register:{name}", wait=_REGISTER_WAIT)
         try:
             prepared = self._prepare(name, model, suite, generator)
             if kind is not None:
                 prepared = replace(prepared, kind=kind)
-            found = None if new_version else self._same(name, prepared, suite)
+            found = (
+                None
+                if new_version
+                else self._same(name, prepared, suite) or self._unrecorded(name, prepared, suite, training_data)
+            )
             if found is not None:
                 return found
             if prepared.attach is not None:
@@ -118,7 +117,7 @@ class Registry(Evaluations, Leases):
     def bind_suite(self, version: ModelVersion, suite: Suite) -> ModelVersion:
         """Let another suite judge a version from now on; its earlier decisions no longer count for promotion."""
         self._put_suite(version.source, suite)
-        self.mlflow.set_tags(version.name, version.version, _suite_tags(suite))
+        self.mlflow.set_tags(version.name, version.version, suite_tags(suite))
         with writing(self._engine) as session:
             row = self._version_row(session, version.id)
             stored = self._suite_row(session, suite)
@@ -179,10 +178,10 @@ class Registry(Evaluations, Leases):
 
     # Steps
 
-    def _prepare(self, name: str, model: str, suite: Suite, generator: Mapping[str, Any] | None) -> _Prepared:
+    def _prepare(self, name: str, model: str, suite: Suite, generator: Mapping[str, Any] | None) -> Prepared:
         if not is_mlflow(model):
             local = read_local(model, settings=generator, search=suite.folder)
-            return _Prepared(None, local, local.digest, dict(local.generator), local.kind)
+            return Prepared(None, local, local.digest, dict(local.generator), local.kind)
         run = parse_run(model)
         attach = None
         if run is not None:
@@ -195,11 +194,9 @@ class Registry(Evaluations, Leases):
             source, attach = str(held.source), held if other == name else None
         with self.mlflow.downloaded(source) as folder:
             described = {**stored_generator(folder), **(generator or {})}
-            return _Prepared(
-                source, None, folder_digest(folder), described, infer_kind(folder), attach, bool(generator)
-            )
+            return Prepared(source, None, folder_digest(folder), described, infer_kind(folder), attach, bool(generator))
 
-    def _same(self, name: str, prepared: _Prepared, suite: Suite) -> ModelVersion | None:
+    def _same(self, name: str, prepared: Prepared, suite: Suite) -> ModelVersion | None:
         query = (
             self._rows()
             .join(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
@@ -221,6 +218,19 @@ class Registry(Evaluations, Leases):
                 self._version_row(session, found.id).suite_file = suite.file
         return replace(found, existing=True)
 
+    def _unrecorded(
+        self, name: str, prepared: Prepared, suite: Suite, training_data: Sequence[str]
+    ) -> ModelVersion | None:
+        # A process that was killed between MLflow's write and ours left a version that says all we need
+        tags = version_tags(prepared, suite)
+        for held in self.mlflow.versions(name):
+            with reading(self._engine) as session:
+                known = self._find(session, held) is not None
+            if not known and tags.items() <= held.tags.items():
+                self._save(held, suite, prepared, tuple(training_data))
+                return replace(self.version(f"models:/{held.name}/{held.version}"), existing=True)
+        return None
+
     def _is_current(self, row: ModelVersionRow) -> bool:
         try:
             held = self.mlflow.version(row.name, row.version)
@@ -228,19 +238,19 @@ class Registry(Evaluations, Leases):
             return False  # deleted in MLflow
         return bool(held.creation_timestamp == row.registered_at)
 
-    def _attach(self, prepared: _Prepared, suite: Suite) -> Any:
+    def _attach(self, prepared: Prepared, suite: Suite) -> Any:
         held = prepared.attach
         self._put_suite(str(held.source), suite)
-        self.mlflow.set_tags(held.name, int(held.version), self._tags(prepared, suite))
+        self.mlflow.set_tags(held.name, int(held.version), version_tags(prepared, suite))
         return held
 
-    def _create(self, name: str, prepared: _Prepared, suite: Suite, description: str | None) -> Any:
+    def _create(self, name: str, prepared: Prepared, suite: Suite, description: str | None) -> Any:
         if prepared.local is not None:
             source = self._log(name, prepared.local, suite)
         else:
             source = prepared.source or ""
             self._put_suite(source, suite)
-        tags = self._tags(prepared, suite)
+        tags = version_tags(prepared, suite)
         created = self.mlflow.create_version(name, source, self.mlflow.source_run(source), tags)
         if description:
             self.mlflow.set_description(name, int(created.version), description)
@@ -250,7 +260,7 @@ class Registry(Evaluations, Leases):
         with tempfile.TemporaryDirectory(prefix="evalkit-") as scratch:
             extra = Path(scratch)
             (extra / "evalkit").mkdir()
-            (extra / "evalkit" / _suite_file(suite)).write_text(suite.text, encoding="utf-8")
+            (extra / "evalkit" / suite_file(suite.digest)).write_text(suite.text, encoding="utf-8")
             if local.mlmodel is not None:
                 (extra / MLMODEL).write_text(yaml.safe_dump(dict(local.mlmodel)), encoding="utf-8")
             folders: list[tuple[Path, str | None]] = [(local.folder, local.place)] if local.folder else []
@@ -258,18 +268,12 @@ class Registry(Evaluations, Leases):
                 for place, file in local.files.items():
                     (extra / place).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, extra / place)
-            return self.mlflow.log_model(name, [*folders, (extra, None)], tags=_suite_tags(suite))
+            return self.mlflow.log_model(name, [*folders, (extra, None)], tags=suite_tags(suite))
 
     def _put_suite(self, source: str, suite: Suite) -> None:
-        self.mlflow.put_text(source, _suite_file(suite), suite.text)
+        self.mlflow.put_text(source, suite_file(suite.digest), suite.text)
 
-    def _tags(self, prepared: _Prepared, suite: Suite) -> dict[str, str]:
-        tags = {**_suite_tags(suite), TAG_KIND: prepared.kind, TAG_ARTIFACT: prepared.digest}
-        if prepared.given:
-            tags[TAG_GENERATOR] = json.dumps(prepared.generator, sort_keys=True)
-        return tags
-
-    def _save(self, held: Any, suite: Suite, prepared: _Prepared, training_data: tuple[str, ...]) -> None:
+    def _save(self, held: Any, suite: Suite, prepared: Prepared, training_data: tuple[str, ...]) -> None:
         model_id = self.mlflow.model_id(str(held.source))
         with writing(self._engine) as session:
             stored = self._suite_row(session, suite)
@@ -300,7 +304,7 @@ class Registry(Evaluations, Leases):
                 f"{reference} has no suite; bind one with "
                 f"`evalkit register {held.name} --model {reference} --suite suite.yaml`"
             )
-        name = f"suite-{short(digest)}.yaml"
+        name = suite_file(digest)
         text = self.mlflow.get_text(str(held.source), name)
         suite = Suite.from_text(text, Path.cwd(), origin=f"{reference}/{name}", check_files=False, file=None)
         if suite.digest != digest:
@@ -308,7 +312,7 @@ class Registry(Evaluations, Leases):
         with self.mlflow.downloaded(str(held.source)) as folder:
             generator = json.loads(held.tags.get(TAG_GENERATOR, "{}")) or stored_generator(folder)
             kind = held.tags.get(TAG_KIND) or infer_kind(folder)
-            prepared = _Prepared(str(held.source), None, folder_digest(folder), generator, kind)
+            prepared = Prepared(str(held.source), None, folder_digest(folder), generator, kind)
         self._save(held, suite, prepared, ())
         return self.version(reference)
 
@@ -363,28 +367,3 @@ class Registry(Evaluations, Leases):
         return SuiteBindingRow(
             id=new_id(), workspace=self._workspace, created_at=now_ms(), version_id=version_id, suite_id=suite_id
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A model that is about to be registered: in MLflow already (`source`) or still `local`.
-
-    `attach` is MLflow's record where the suite is bound to a version that is there; `given` says that the caller
-    described the generator.
-    """
-
-    source: str | None
-    local: LocalModel | None
-    digest: str
-    generator: dict[str, Any]
-    kind: str
-    attach: Any = None
-    given: bool = False
-
-
-def _suite_file(suite: Suite) -> str:
-    return f"suite-{short(suite.digest)}.yaml"
-
-
-def _suite_tags(suite: Suite) -> dict[str, str]:
-    return {TAG_SUITE: suite.name, TAG_SUITE_DIGEST: suite.digest}

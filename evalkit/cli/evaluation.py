@@ -113,12 +113,13 @@ def evaluate(
 @click.command(short_help="Decide: exit 0 pass, 1 fail, 3 inconclusive.")
 @click.argument("version")
 @SUITE
+@PRESET
 @json_option
-def gate(version: str, suite: str | None, as_json: bool) -> int:
+def gate(version: str, suite: str | None, preset: str | None, as_json: bool) -> int:
     """Decide on the stored evaluation of VERSION: exit 0 pass, 1 fail, 3 inconclusive, 2 usage error."""
     from evalkit import api
 
-    decision = api.gate(version, suite=suite)
+    decision = api.gate(version, suite=suite, preset=preset)
     return _tell(decision, as_json)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from evalkit.datasets.columns import USUAL_NAMES
 from evalkit.datasets.pictures import decode_image, read_image_bytes
 from evalkit.generators.base import Request
 from evalkit.generators.seeds import sample_seed
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
 
 ImageColumn = Literal["image", "reference_image"]
 _MISSING_SLICE = "(none)"
+_ANSWERS = frozenset(USUAL_NAMES["expected"] + USUAL_NAMES["output"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class Dataset:
     def requests(self, seed: int, start: int = 0, stop: int | None = None) -> list[Request]:
         """Return one request per row: its prompt, its seed, and its other columns and ``text`` under ``row``.
 
-        What is expected, and stored outputs, are not handed to the generator.
+        What is expected, and stored outputs, are not handed to the generator, nor any column that goes by a usual
+        name of those: a model that sees the answers needs no evaluation.
         """
         stop = len(self) if stop is None else min(stop, len(self))
         part = (
@@ -151,7 +154,7 @@ class Dataset:
         for offset, row in enumerate(part):
             position = start + offset
             shown = {k: row[k] for k in ("context", "text", "label") if row[k] is not None}
-            columns = {**self.extra[position], **shown}
+            columns = {k: v for k, v in self.extra[position].items() if k not in _ANSWERS} | shown
             made.append(Request(row["sample_id"], position, sample_seed(seed, position), row["prompt"], columns))
         return made
 

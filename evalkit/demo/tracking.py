@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from registry.sources import read_local
 
 from evalkit.config import Settings
 from evalkit.demo.models import Training
+from registry.mlflow_link import MlflowLink
+from registry.sources import read_local
 
 EXPERIMENT = "evalkit-demo-training"
 _KEY = "evalkit.demo.key"
@@ -28,10 +29,9 @@ def log_training(settings: Settings, training: Training, folder: Path, *, kind: 
         kind: kind of the model, for registration.
         data: name of the training data, for people.
     """
-    from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-    client = MlflowClient(settings.tracking_uri, settings.registry_uri)
+    client = MlflowLink(settings.tracking_uri, settings.registry_uri, settings.artifacts).client
     experiment = _experiment(client, settings)
     known = client.search_logged_models([experiment], filter_string=f"tags.`{_KEY}` = '{training.key}'")
     ready = [model for model in known if str(model.status) == "READY"]

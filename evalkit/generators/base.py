@@ -18,6 +18,10 @@ class GenerationFailed(InputError):  # noqa: N818 - a state of the generator, as
     """A generator that gives nothing usable: it could not be loaded, crashed, ran out of time or only errs."""
 
 
+FOR_EVALKIT = frozenset({"call", "env", "time_limit"})
+"""Settings under a task's ``generate`` that evalkit reads itself and no generator sees."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one sample is made from.

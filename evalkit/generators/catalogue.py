@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from evalkit.generators.base import Generator
+from evalkit.generators.base import FOR_EVALKIT, Generator
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
@@ -51,7 +51,7 @@ def create(description: Mapping[str, Any], *, trust_pickle: bool = False) -> Gen
 
 def adapt(model: Any, settings: Mapping[str, Any] | None = None) -> Generator:
     """Wrap an in-memory object: a generator, torch module, diffusers pipeline, (model, tokenizer) pair or callable."""
-    settings = dict(settings or {})
+    settings = {name: value for name, value in (settings or {}).items() if name not in FOR_EVALKIT}
     if isinstance(model, Generator) and model.modality in {"image", "text"}:
         return model
     kinds = {f"{base.__module__}.{base.__qualname__}" for base in type(model).__mro__}

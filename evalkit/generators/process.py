@@ -112,6 +112,7 @@ class GeneratorProcess:
         self._complaints: deque[str] = deque(maxlen=20)
         self._keeper: threading.Thread | None = None
         self._facts: Describe | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -223,9 +224,13 @@ class GeneratorProcess:
         return environment
 
     def _ask(self, message: Mapping[str, Any], limit: float | None, what: str) -> dict[str, Any]:
+        line = encode(message)
+        with self._lock:
+            return self._converse(line, limit, what)
+
+    def _converse(self, line: bytes, limit: float | None, what: str) -> dict[str, Any]:
         process = self._process
         assert process is not None and process.stdin is not None
-        line = encode(message)
         try:
             process.stdin.write(line)
             process.stdin.flush()
@@ -238,6 +243,9 @@ class GeneratorProcess:
                 f"the generator took longer than the time limit of {limit:g} s for {what} and was stopped; "
                 "raise `time_limit` or make `batch_size` smaller"
             ) from None
+        except BaseException:  # interrupted: a late reply must not answer the next question
+            self.close()
+            raise
         if reply is None:
             raise GenerationFailed(self._post_mortem(process, what))
         answer = decode(reply)

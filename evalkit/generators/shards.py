@@ -18,7 +18,15 @@ from typing import Any, Literal, cast
 import numpy as np
 import pyarrow as pa
 
-from evalkit.generators.base import Generation, GenerationFailed, Generator, LikelihoodModel, LogLikelihood, Request
+from evalkit.generators.base import (
+    FOR_EVALKIT,
+    Generation,
+    GenerationFailed,
+    Generator,
+    LikelihoodModel,
+    LogLikelihood,
+    Request,
+)
 from evalkit.generators.images import to_png
 from evalkit.generators.redaction import Redactor, one_line
 from evalkit.outputs import SCHEMA, write_shard
@@ -27,7 +35,6 @@ from metrics.errors import InputError
 Task = Literal["generate", "likelihood"]
 Result = Generation | tuple[str, LogLikelihood]
 DEFAULT_BATCH = 32
-_FOR_EVALKIT = frozenset({"call", "env", "time_limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ def make_shard(
     if not requests:
         raise InputError("a shard needs at least one request")
     redact = redact or Redactor()
-    settings = {name: value for name, value in settings.items() if name not in _FOR_EVALKIT}
+    settings = {name: value for name, value in settings.items() if name not in FOR_EVALKIT}
     batch_size = settings.get("batch_size", getattr(generator, "batch_size", DEFAULT_BATCH))
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise InputError(f"`batch_size: {batch_size}` cannot be used; expected a positive integer")

@@ -14,6 +14,7 @@ from evalkit.generators.base import Generation, Modality, Request
 from evalkit.generators.images import ImageFormat, generations_from, positive_shape
 from evalkit.generators.seeds import standard_normal
 from evalkit.generators.shards import DEFAULT_BATCH
+from evalkit.models import describe_model
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,8 +60,13 @@ class TorchModule:
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], *, trust_pickle: bool = False) -> TorchModule:
-        """Load ``path``: a ``.pt2`` file; with `trust_pickle` also a module saved by ``torch.save``."""
+        """Load ``path``: a ``.pt2`` file or a folder that holds one; with `trust_pickle` also a pickled module."""
         path = Path(str(description.get("path", "")))
+        if path.is_dir():
+            found = describe_model(path)
+            if found["adapter"] != "torch":
+                raise InputError(f"{path.name} holds a model for the adapter '{found['adapter']}', not for torch")
+            path = Path(found["path"])
         if not path.is_file():
             raise InputError(f"there is no model file {path}")
         settings = dict(description.get("settings") or {})

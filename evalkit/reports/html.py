@@ -14,8 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from evalkit.reports import charts
 from evalkit.reports.numbers import interval, number, percent
 from evalkit.reports.samples import Sample
-from evalkit.reports.scorecard import Line, Scorecard
-from metrics.base import Estimate
+from evalkit.reports.scorecard import Line, Scorecard, explanation
 
 _MAX_PIXELS = 16_000_000
 _MAX_SIDE = 192
@@ -47,9 +46,9 @@ def _environment() -> Environment:
         "percent": percent,
         "chart": _chart,
         "picture": _picture,
-        "level": _level,
+        "explanation": explanation,
     }
-    environment.globals |= {"score_of": _score_of, "levels": _levels, "champion_note": _champion_note}
+    environment.globals |= {"score_of": _score_of, "champion_note": _champion_note}
     return environment
 
 
@@ -113,19 +112,6 @@ def _reencoded(data: bytes) -> tuple[bytes, bool] | None:
     buffer = io.BytesIO()
     pixels.save(buffer, "PNG", optimize=True)
     return buffer.getvalue(), tiny
-
-
-def _level(estimate: Estimate) -> str:
-    return f"{percent(estimate.confidence)} interval" if estimate.has_interval else "no valid interval"
-
-
-def _levels(card: Scorecard) -> str:
-    """Which confidence levels the page's intervals have, in words."""
-    lines = [line for section in card.sections for line in section.lines if line.estimate.has_interval]
-    gated = sorted({percent(line.estimate.confidence) for line in lines if line.rules})
-    free = sorted({percent(line.estimate.confidence) for line in lines if not line.rules})
-    parts = [f"{', '.join(free)} where no rule applies"] if free else []
-    return "; ".join(parts + ([f"{', '.join(gated)} where the gate decides"] if gated else []))
 
 
 def _champion_note(line: Line) -> Sequence[str]:

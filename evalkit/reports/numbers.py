@@ -11,7 +11,7 @@ def number(value: float | None, units: str = "") -> str:
     """Three to four significant digits with a fitting unit; ``n/a`` for a missing value."""
     if value is None or not math.isfinite(value):
         return "n/a"
-    if units == "bytes":
+    if units in {"bytes", "B"}:
         return _scaled(value, ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")), "B")
     if units == "s" and value != 0 and abs(value) < 1:
         return _scaled(value, ((1e-3, "ms"), (1e-6, "µs")), "s")

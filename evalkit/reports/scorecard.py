@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
+from evalkit.reports.numbers import percent
 from evalkit.reports.samples import Sample, worst_first
 from metrics.base import Direction, Estimate, MetricSpec, Quadrant
 from metrics.catalogue import metric_class
@@ -119,6 +120,15 @@ class Scorecard:
         """Model and version as one text."""
         return f"{self.model} version {self.version}"
 
+    @property
+    def levels(self) -> str:
+        """Which confidence levels the intervals have, in words; empty where there is no interval."""
+        lines = [line for section in self.sections for line in section.lines if line.estimate.has_interval]
+        free = sorted({percent(line.estimate.confidence) for line in lines if not line.rules})
+        gated = sorted({percent(line.estimate.confidence) for line in lines if line.rules})
+        parts = [f"{', '.join(free)} where no rule applies"] if free else []
+        return "; ".join(parts + ([f"{', '.join(gated)} where the gate decides"] if gated else []))
+
 
 def catalogue_spec(name: str) -> MetricSpec:
     """The catalogue's specification of a metric, or a neutral one for a stored metric it no longer has."""
@@ -191,6 +201,13 @@ def headline(decision: Decision | None, evaluation: Evaluation) -> str:
         undecided = ", ".join(dict.fromkeys(open_rules)) or "coverage or required results are missing"
         return f"Neither passed nor failed; undecided: {undecided}."
     return "The rule holds." if count == 1 else f"All {count} rules hold."
+
+
+def explanation(rule: RuleOutcome) -> str:
+    """Why a rule came out as it did, with the number of further samples unless the reason has it."""
+    if not rule.more_samples or "more samples" in rule.reason:
+        return rule.reason
+    return f"{rule.reason} About {rule.more_samples:,} more samples would decide."
 
 
 def utc(milliseconds: int) -> str:

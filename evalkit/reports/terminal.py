@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.reports.numbers import interval, number, percent
-from evalkit.reports.scorecard import Line, Scorecard, utc
+from evalkit.reports.scorecard import Line, Scorecard, explanation, utc
 from metrics.base import Direction, Estimate
 from registry.entities import DatasetRecord, Decision, ModelVersion, RuleOutcome
 
@@ -92,6 +92,9 @@ def show(card: Scorecard, console: Console) -> None:
             console.print(_literal("  not measured", "dim"))
             continue
         _lines(section.lines, card.champion, console)
+    if card.levels:
+        console.print()
+        console.print(_literal(f"intervals: {card.levels}", "dim"))
     loose = [rule for rule in card.rules if id(rule) not in gated]
     if loose:
         console.print()
@@ -133,8 +136,7 @@ def rules(outcomes: Sequence[RuleOutcome], console: Console) -> None:
         if rule.bound is not None and math.isfinite(rule.bound):
             text.append(f"  bound {number(rule.bound)}", style="dim")
         if rule.outcome != "pass":
-            more = f" About {rule.more_samples:,} more samples would decide." if rule.more_samples else ""
-            text.append_text(_literal(f"\n{rule.reason}{more}"))
+            text.append_text(_literal(f"\n{explanation(rule)}"))
         grid.add_row(Text(f"  {rule.outcome}", style=_STYLE[rule.outcome]), text)
     console.print(grid)
 

@@ -225,7 +225,7 @@ def plan_evaluation(
         "version": subject.id,
         "model": subject.digest,
         "generator": dict(subject.generator),
-        "preset": preset,
+        "quick": preset == "quick",
         "seed": spec.gate.seed,
         "tasks": {task.name: task.design() for task in tasks},
     }
@@ -235,7 +235,7 @@ def plan_evaluation(
 def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None) -> TaskPlan:
     task = suite.spec.tasks[name]
     data, reference = sources.data, sources.reference
-    scores = _with_speed(task, sources.outputs)
+    scores = _with_speed(task, sources.outputs, subject)
     metrics = tuple(MetricPlan(get_metric(s.metric, **s.settings), s.settings) for s in scores)
     names = [plan.name for plan in metrics]
     for metric in names:
@@ -272,14 +272,19 @@ def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSourc
     )
 
 
-def _with_speed(task: Task, outputs: StoredOutputs | None) -> list[ScoreSpec]:
-    """The declared metrics, and the speed metrics that every generating task has."""
+def _with_speed(task: Task, outputs: StoredOutputs | None, subject: Subject) -> list[ScoreSpec]:
+    """The declared metrics, and the speed metrics that every task has whose outputs are made here."""
     scores = list(task.score)
     automatic: tuple[str, ...] = _AUTOMATIC
     if outputs is not None:
         automatic = ("latency",) if outputs.timed else ()
+    elif subject.generator.get("adapter") in _STORED_ADAPTERS and "call" not in task.generate:
+        automatic = ()  # reading a file says nothing about the model's speed
     declared = {score.metric for score in scores}
     return scores + [ScoreSpec(metric=name) for name in automatic if name not in declared]
+
+
+_STORED_ADAPTERS = frozenset({"outputs", "images"})
 
 
 def task_target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
@@ -90,11 +90,17 @@ class Sample:
         return self.n / self.offered if self.offered else 0.0
 
 
+def _cluster_keys(clusters: Sequence[str]) -> NDArray[np.int64]:
+    digests = b"".join(blake2b(str(name).encode(), digest_size=8).digest() for name in clusters)
+    return np.frombuffer(digests, dtype="<i8").astype(np.int64)
+
+
 class RowMetric(Metric):
     """A metric on a matrix column, one row per sample. Subclasses write `estimate`.
 
-    State facts: ``offered``, ``scored``, ``column``, ``width``, ``dependent`` and ``parts``, in sample order;
-    a part is ``{"source", "rows", "skip"}`` (stored shard; positions of its unscored rows) or ``{"array"}``.
+    State facts: ``offered``, ``scored``, ``column``, ``width`` and ``parts``, in sample order; a part is
+    ``{"source", "rows", "skip"}`` (stored shard; positions of its unscored rows) or ``{"array"}``. Arrays: those
+    rows, and ``clusters``, a 64-bit key per sample that has one.
     The loader is called with the batch's `source` for features, and with ``source#probabilities`` for those.
     """
 
@@ -102,7 +108,7 @@ class RowMetric(Metric):
 
     def init(self) -> State:
         """Return the state of no samples."""
-        facts = {"column": self.column, "offered": 0, "scored": 0, "width": None, "dependent": False, "parts": []}
+        facts = {"column": self.column, "offered": 0, "scored": 0, "width": None, "parts": []}
         return State(self.spec.name, self.spec.version, facts, {})
 
     def update(self, state: State, batch: Batch) -> State:
@@ -134,7 +140,6 @@ class RowMetric(Metric):
             "offered": len(rows),
             "scored": len(kept),
             "width": int(rows.shape[1]) if len(kept) else None,
-            "dependent": batch.clusters is not None and len(set(batch.clusters)) < len(rows),
             "parts": [],
         }
         arrays: dict[str, Matrix] = {}
@@ -143,6 +148,8 @@ class RowMetric(Metric):
             facts["parts"] = [{"source": batch.source, "rows": len(rows), "skip": skip}]
         elif len(kept):
             facts["parts"], arrays = [{"array": "rows_0"}], {"rows_0": kept}
+        if batch.clusters is not None:
+            arrays["clusters"] = _cluster_keys(batch.clusters)
         return State(name, self.spec.version, facts, arrays)
 
     def merge(self, a: State, b: State) -> State:
@@ -165,12 +172,14 @@ class RowMetric(Metric):
                     moved["array"] = f"rows_{len(parts)}"
                     arrays[moved["array"]] = state.arrays[part["array"]]
                 parts.append(moved)
+        clusters = [state.arrays["clusters"] for state in (a, b) if "clusters" in state.arrays]
+        if clusters:
+            arrays["clusters"] = np.concatenate(clusters)
         facts = {
             "column": self.column,
             "offered": a.facts["offered"] + b.facts["offered"],
             "scored": a.facts["scored"] + b.facts["scored"],
             "width": max(widths, default=None),
-            "dependent": a.facts["dependent"] or b.facts["dependent"],
             "parts": parts,
         }
         return State(self.spec.name, self.spec.version, facts, arrays)
@@ -180,7 +189,8 @@ class RowMetric(Metric):
         rows = [part.astype(np.float64) for part in self._parts(state, load)]
         width = state.facts["width"] or 0
         matrix = np.concatenate(rows) if rows else np.empty((0, width))
-        return Sample(matrix, state.facts["offered"], state.facts["dependent"])
+        clusters = state.arrays.get("clusters", np.empty(0))
+        return Sample(matrix, state.facts["offered"], dependent=len(np.unique(clusters)) < len(clusters))
 
     def _parts(self, state: State, load: Loader | None) -> Iterator[Matrix]:
         for part in state.facts["parts"]:

@@ -43,11 +43,14 @@ def _densities(reference: FloatArray, generated: FloatArray, k: int) -> FloatArr
     return np.concatenate(counts) / k
 
 
-def _covered(reference: FloatArray, generated: FloatArray, k: int) -> float:
-    covered = np.zeros(len(reference), dtype=bool)
-    for _, inside in memberships(generated, reference, reference_radii(reference, k), inclusive=False):
-        covered |= inside.any(axis=0)
-    return float(covered.mean())
+def _covered(reference: FloatArray, generated: FloatArray, k: int, size: int) -> NDArray[np.bool_]:
+    """Which reference balls hold a sample of each run of `size` generated ones, ``[runs, m]``; the last is shorter."""
+    covered = np.zeros((-(-len(generated) // size), len(reference)), dtype=bool)
+    for at, inside in memberships(generated, reference, reference_radii(reference, k), inclusive=False):
+        run = np.arange(at.start, at.stop) // size
+        for one in range(run[0], run[-1] + 1):
+            covered[one] |= inside[run == one].any(axis=0)
+    return covered
 
 
 def _check_k(k: int, reference: FloatArray, generated: FloatArray | None) -> None:
@@ -109,7 +112,10 @@ def density_coverage(reference: Any, generated: Any, *, k: int = 5) -> dict[str,
     return {
         "density": _density(_densities(x, y, k), len(x) / k, Sample(y, len(y), False), 0.95),
         "coverage": Estimate(
-            _covered(x, y, k), n=len(y), method=_NO_INTERVAL_AT_N, estimand="coverage at n generated samples"
+            float(_covered(x, y, k, len(y)).mean()),
+            n=len(y),
+            method=_NO_INTERVAL_AT_N,
+            estimand="coverage at n generated samples",
         ),
     }
 
@@ -243,8 +249,8 @@ class _BlockMetric(_NeighbourMetric):
         self.block, self.seed = block, seed
 
     @abstractmethod
-    def share(self, reference: FloatArray, generated: FloatArray) -> float:
-        """The share of reference samples that these generated samples reach."""
+    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+        """The share of reference samples that each whole run of `size` generated samples reaches, and that all do."""
 
     def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the mean over blocks, and the value of all samples at once under ``full``."""
@@ -252,9 +258,7 @@ class _BlockMetric(_NeighbourMetric):
         size = min(self.block, n)
         order = np.random.default_rng(self.seed).permutation(n)
         count = n // size
-        blocks = generated.rows[order[: count * size]].reshape(count, size, -1)
-        shares = np.array([self.share(reference, block) for block in blocks])
-        full = float(shares[0]) if size == n else self.share(reference, generated.rows)
+        shares, full = self.shares(reference, generated.rows[order], size)
         low, high, method = self._interval(shares, size, generated.dependent, confidence)
         common: dict[str, Any] = {"n": n, "coverage": generated.coverage, "confidence": confidence}
         return {
@@ -310,9 +314,12 @@ class Recall(_BlockMetric):
         """Every generated sample needs k others."""
         return self.k + 1
 
-    def share(self, reference: FloatArray, generated: FloatArray) -> float:
-        """Recall of these samples."""
-        return _recalled(reference, generated, self.k)
+    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+        """Recall of each block, and of all samples."""
+        starts = range(0, len(generated) - size + 1, size)
+        shares = np.array([_recalled(reference, generated[start : start + size], self.k) for start in starts])
+        whole = size == len(generated)
+        return shares, float(shares[0]) if whole else _recalled(reference, generated, self.k)
 
 
 class Coverage(_BlockMetric):
@@ -329,6 +336,7 @@ class Coverage(_BlockMetric):
     def __init__(self, *, reference: State | None = None, k: int = 5, block: int = 100, seed: int = 0) -> None:
         super().__init__(reference=reference, k=k, block=block, seed=seed)
 
-    def share(self, reference: FloatArray, generated: FloatArray) -> float:
-        """Coverage of these samples."""
-        return _covered(reference, generated, self.k)
+    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+        """Coverage of each block, and of all samples."""
+        covered = _covered(reference, generated, self.k, size)
+        return covered[: len(generated) // size].mean(axis=1), float(covered.any(axis=0).mean())

@@ -58,7 +58,7 @@ def compare_rows(
     """Return candidate minus champion with an interval.
 
     Paired: Tango's score interval for plain rates, otherwise t on the samples' influence values (so ratios and
-    clusters work). Where fewer than 20 pairs differ, t would be too narrow: the improvements and the losses
+    clusters work). Where fewer than 30 pairs differ, t would be too narrow: the improvements and the losses
     then get intervals of their own, combined by MOVER. Not paired: MOVER from the two intervals.
     """
     tail(confidence)
@@ -153,7 +153,7 @@ def _paired_interval(
     variance, degrees = influence_variance(influence, a)
     rows = float(influence @ influence) * n / (n - 1)
     effective = min(float(n), n * rows / variance) if 0 < variance < math.inf else degrees + 1
-    if np.ptp(differences) <= 1e-12 * np.max(np.abs(differences)) or variance == 0:
+    if np.ptp(differences) <= 1e-12 * max(float(np.abs(differences).max()), width or 0.0) or variance == 0:
         if width is None:
             return None, "no interval: all differences are equal and unbounded", effective
         interval = constant_interval(value, degrees + 1, -width, width, confidence=confidence)

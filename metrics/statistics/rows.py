@@ -20,8 +20,8 @@ from metrics.statistics.intervals import (
 )
 from metrics.statistics.moments import Clusters, Moments, Numbers
 
-FEW_OFF_THE_EDGE = 20
-"""Fewer scores than this off the end of their range, and a t interval would be too narrow (see `_interval`)."""
+FEW_OFF_THE_EDGE = 30
+"""Fewer scores than this off the end of their range, and a t interval would miss too often (see `_interval`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,9 @@ def _interval(
         if not clustered and not weighted:
             return wilson_interval(rate, numbers.n, confidence=confidence), "Wilson"
         return _score_interval(rate, variance, numbers.n, confidence), "Wilson on the effective n" + suffix
-    if numbers.largest - numbers.smallest <= _negligible(numbers.largest):
+    scale = max(abs(numbers.smallest), abs(numbers.largest), 0.0 if bounds is None else bounds[1] - bounds[0])
+    constant = math.isfinite(scale) and numbers.largest - numbers.smallest <= _negligible(scale)
+    if constant or variance.value == 0:
         if bounds is None:
             return None, "no interval: all scores are equal and their range is unbounded"
         interval = constant_interval(ratio, max(2.0, variance.units), *bounds, confidence=confidence)
@@ -174,12 +176,13 @@ def _interval(
     if not math.isfinite(variance.value):
         return None, "no interval: one cluster holds all the weight"
     if bounds is not None and numbers.n - max(numbers.at_low, numbers.at_high) < FEW_OFF_THE_EDGE:
-        # Nearly all scores sit at one end of the range: like a rate close to 0 or 1, the mean is skewed and a
-        # symmetric interval misses; the quasi-binomial score interval is Wilson's with the scores' own variance.
+        # Nearly all scores sit at one end of the range: like a rate close to 0 or 1, the mean is skewed, its
+        # variance is hardly known and a symmetric interval misses. No score in the range varies more than a rate
+        # with the same mean, so that rate's interval is safe.
         low, width = bounds[0], bounds[1] - bounds[0]
         scaled = variance._replace(value=variance.value / width**2)
-        ends = _score_interval((ratio - low) / width, scaled, math.inf, confidence)
-        return (low + width * ends[0], low + width * ends[1]), "quasi-binomial score" + suffix
+        ends = _score_interval((ratio - low) / width, scaled, numbers.n, confidence)
+        return (low + width * ends[0], low + width * ends[1]), "Wilson, as wide as a rate's" + suffix
     name = "t" if numbers.non_unit == 0 else "t, delta method"
     if quantity.scale == "log":
         name += ", log scale"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multiprocessing import get_context
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,7 +12,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from metrics.errors import InputError
-from registry.database import connect, downgrade, reading, upgrade, writing
+from registry.database import check_database, connect, downgrade, reading, upgrade, writing
 from registry.digests import new_id, now_ms
 from registry.tables import PREFIX, VERSION_TABLE, Base, EvaluationRow, SuiteRow
 
@@ -81,12 +82,25 @@ def _upgrade(url: str) -> None:
 
 def test_processes_that_upgrade_at_once(database_url: str):
     context = get_context("spawn")
-    workers = [context.Process(target=_upgrade, args=(database_url,)) for _ in range(3)]
+    workers = [context.Process(target=_upgrade, args=(database_url,)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+def test_checking_changes_nothing(tmp_path: Path):
+    path = tmp_path / "deep" / "evalkit.db"
+    url = f"sqlite:///{path}"
+    assert "not there yet" in check_database(url)
+    assert not path.parent.exists()
+    engine = connect(url)
+    engine.connect().close()
+    assert "missing" in check_database(url)
+    assert inspect(engine).get_table_names() == []
+    upgrade(engine)
+    assert "at revision 0001" in check_database(url)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from multiprocessing import get_context
 from pathlib import Path
@@ -168,6 +167,19 @@ def test_a_namesake_inherits_nothing(registry: Registry, suite: Suite, folder: P
     assert [item.id for item in registry.versions("m")] == [second.id]
 
 
+def test_killed_between_mlflow_and_our_tables(registry: Registry, suite: Suite, folder: Path, monkeypatch):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.register("it's", model=str(folder / "outputs.jsonl"), suite=suite)
+    assert registry.versions("it's") == []
+    version = registry.register("it's", model=str(folder / "outputs.jsonl"), suite=suite, training_data=["d@train"])
+    assert (version.version, version.existing, version.training_data) == (1, True, ("d@train",))
+
+
 def test_by_alias(registry: Registry, suite: Suite, folder: Path):
     version = registry.register("m", model=str(folder / "outputs.jsonl"), suite=suite)
     registry.mlflow.set_alias("m", "champion", 1)
@@ -205,7 +217,7 @@ def test_models_that_cannot_be_registered_change_nothing(
     assert registry.mlflow.client.search_registered_models() == []
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@b"])
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", "a@b", 'a"b'])
 def test_names_that_mlflow_could_not_address(name: str, registry: Registry, suite: Suite, folder: Path):
     with pytest.raises(InputError, match="cannot be a model's name"):
         registry.register(name, model=str(folder / "outputs.jsonl"), suite=suite)
@@ -232,16 +244,16 @@ def _register(uri: str, folder: str, name: str) -> None:
 
 
 def test_processes_that_register_at_once(mlflow_uri: str, folder: Path, registry: Registry):
-    shutil.copy(folder / "outputs.jsonl", folder / "same.jsonl")
-    (folder / "other.jsonl").write_text(json.dumps({"id": "1", "output": "z"}))
+    (folder / "copy").mkdir()
+    shutil.copy(folder / "outputs.jsonl", folder / "copy" / "outputs.jsonl")
     context = get_context("spawn")
     workers = [
         context.Process(target=_register, args=(mlflow_uri, str(folder), name))
-        for name in ("outputs.jsonl", "outputs.jsonl", "other.jsonl")
+        for name in ("outputs.jsonl", "copy/outputs.jsonl")
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(90)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert [item.version for item in registry.versions("m")] == [1, 2]
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert [item.version for item in registry.versions("m")] == [1]

@@ -116,9 +116,11 @@ class TestStore:
         opened = apart.open_evaluation(version, digest="sha256:e", token=lease.token)
         first = apart.save_decision(decision(version, opened.id))
         assert apart.save_decision(decision(version, opened.id)) == first
+        rebound = apart.save_decision(decision(version, opened.id, suite_digest="sha256:rebound"))
+        assert rebound.id != first.id
         second = apart.save_decision(decision(version, opened.id, "fail"))
         other = apart.save_decision(decision(version, opened.id, "pass", digest="x", suite_digest="sha256:old"))
-        assert apart.decisions(version) == [other, second, first]
+        assert apart.decisions(version) == [other, second, rebound, first]
         assert apart.current_decision(version) == second
 
     def test_datasets(self, apart: Registry):

@@ -96,5 +96,5 @@ def test_pickled_weights_need_trust(language_model: Path, tmp_path: Path) -> Non
     shutil.copytree(language_model, folder)
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(InputError, match="no .safetensors weights"):
+    with pytest.raises(InputError, match=r"no .safetensors weights"):
         create(describe_model(folder))

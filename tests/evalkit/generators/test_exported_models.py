@@ -54,7 +54,7 @@ def test_pickled_example_inputs_run_in_torch_but_are_refused_here(exported: Path
     torch.save(((Touch(mark),), {}), tmp_path / "inputs.pt")
     payload = (tmp_path / "inputs.pt").read_bytes()
     evil = rewrite(exported, tmp_path / "evil.pt2", lambda n, d: payload if "sample_inputs" in n else d, {})
-    with pytest.raises(InputError, match="pickled example inputs.*--trust-pickle"):
+    with pytest.raises(InputError, match=r"pickled example inputs.*--trust-pickle"):
         load_exported(evil)
     assert not mark.exists()
     logging.disable()

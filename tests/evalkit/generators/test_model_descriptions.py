@@ -31,9 +31,12 @@ class Answers(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def test_mlflow_pytorch_model_as_pt2(tmp_path: Path) -> None:
-    mlflow.pytorch.save_model(Decoder(), tmp_path / "m", input_example=np.zeros((2, 16), np.float32))
+    mlflow.pytorch.save_model(
+        Decoder(), tmp_path / "m", input_example=np.zeros((2, 16), np.float32), pip_requirements=["torch"]
+    )
     description = describe_model(tmp_path / "m", generator={"settings": {"range": "signed"}})
     assert description["adapter"] == "torch" and description["path"].endswith("model.pt2")
+    description["path"] = str(tmp_path / "m")  # the folder will do: the registry names no file within a model
     with GeneratorProcess(description) as process:
         info = process.write_shard(unconditional_requests(0, 0, 5), {}, tmp_path / "s.parquet")
     assert info.errors == 0 and len(set(read_shard(tmp_path / "s.parquet")[0]["image"].to_pylist())) == 5
@@ -55,7 +58,7 @@ def test_own_flavor_is_relative_to_its_folder(exported: Path, tmp_path: Path) ->
 
 
 def test_pickled_pyfunc_needs_trust(tmp_path: Path) -> None:
-    mlflow.pyfunc.save_model(tmp_path / "m", python_model=Answers(), input_example=["a"])
+    mlflow.pyfunc.save_model(tmp_path / "m", python_model=Answers(), input_example=["a"], pip_requirements=["mlflow"])
     description = describe_model(tmp_path / "m")
     assert description["adapter"] == "pyfunc"
     with GeneratorProcess(description) as process, pytest.raises(InputError, match="--trust-pickle"):
@@ -69,7 +72,9 @@ def test_sklearn_pickle_is_refused(tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1])
-    mlflow.sklearn.save_model(model, tmp_path / "m", serialization_format="cloudpickle")
+    mlflow.sklearn.save_model(
+        model, tmp_path / "m", serialization_format="cloudpickle", pip_requirements=["scikit-learn"]
+    )
     with pytest.raises(InputError, match="--trust-pickle"):
         create(describe_model(tmp_path / "m"))
 
@@ -84,7 +89,7 @@ def test_models_from_code_and_code_paths_are_refused(tmp_path: Path) -> None:
         "        return ['x'] * len(model_input)\n"
         "mlflow.models.set_model(M())\n"
     )
-    mlflow.pyfunc.save_model(tmp_path / "m", python_model=str(code))
+    mlflow.pyfunc.save_model(tmp_path / "m", python_model=str(code), pip_requirements=["mlflow"])
     (tmp_path / "m" / "code.py").write_text(f"open({str(mark)!r}, 'w')\n" + code.read_text())
     with pytest.raises(InputError, match="models from code"):
         create(describe_model(tmp_path / "m"))

@@ -93,7 +93,7 @@ def test_busy_server_is_asked_again(server: tuple[str, type[Handler]]) -> None:
 
 def test_wrong_key_stops_the_run(server: tuple[str, type[Handler]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
-    with pytest.raises(InputError, match="refuses the key.*HTTP 401"):
+    with pytest.raises(InputError, match=r"refuses the key.*HTTP 401"):
         create(describe_model(f"openai:/tiny@{server[0]}")).generate([Request("0", 0, 0, "q")], {})
 
 

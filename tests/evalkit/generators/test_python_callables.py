@@ -21,7 +21,7 @@ def run(function: Any, settings: Mapping[str, Any] | None = None) -> list[Genera
 
 
 def test_prompt_only() -> None:
-    assert [g.text for g in run(str.upper if False else lambda prompt: prompt + "!")] == ["p0!", "p1!", "p2!"]
+    assert [g.text for g in run(lambda prompt: prompt + "!")] == ["p0!", "p1!", "p2!"]
 
 
 def test_named_parts_and_settings() -> None:
@@ -33,7 +33,7 @@ def test_named_parts_and_settings() -> None:
 
 
 def test_no_prompt_parameter() -> None:
-    assert run(lambda seed: str(seed))[1].text == "101"
+    assert run(lambda seed: f"{seed}")[1].text == "101"
     assert run(lambda *, prompt: prompt)[1].text == "p1"
     assert run(lambda request: request.sample_id)[1].text == "s1"
 
@@ -91,6 +91,14 @@ def test_missing_argument_is_named() -> None:
 
     with pytest.raises(InputError, match="argument 'index'"):
         run(answer)
+
+
+def test_settings_of_evalkit_are_not_the_models() -> None:
+    def answer(prompt: str, settings: Mapping[str, Any]) -> str:
+        return repr(sorted(settings))
+
+    generator = adapt(answer, {"env": ["KEY"], "time_limit": 3, "call": "a:b", "top": 1})
+    assert generator.generate(REQUESTS, {})[0].text == "['top']"
 
 
 def test_not_callable() -> None:

@@ -69,7 +69,7 @@ def test_manifest_by_id_checks_prompts(folder: Path) -> None:
 def test_manifest_cannot_lead_out(folder: Path, file: str) -> None:
     picture(1).save(folder.parent / "secret.png")
     (folder / "manifest.csv").write_text(f"file,prompt\n{file},x\n")
-    with pytest.raises(InputError, match="manifest.csv, row 1"):
+    with pytest.raises(InputError, match=r"manifest\.csv, row 1"):
         ImageFolder(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_sample_depends_on_nothing_but_its_seed(exported: Path, order: list[in
     whole = generator.generate(requests, {})
     shuffled = [requests[i] for i in order]
     edges = [0, *sorted(set(cuts)), 20]
-    parts = [g for a, b in zip(edges, edges[1:], strict=False) for g in generator.generate(shuffled[a:b], {})]
+    parts = [g for a, b in itertools.pairwise(edges) for g in generator.generate(shuffled[a:b], {})]
     for place, generation in zip(order, parts, strict=True):
         np.testing.assert_array_equal(generation.image, whole[place].image)
 

@@ -88,7 +88,11 @@ def everything(client, run_id):
         "files": sorted(f.path for f in client.list_artifacts(run_id)),
         "traces": {
             trace.info.trace_id: sorted((a.assessment_id, a.name) for a in trace.info.assessments)
-            for trace in client.search_traces(locations=[run.info.experiment_id], run_id=run_id)
+            for trace in client.search_traces(
+                locations=[run.info.experiment_id],
+                run_id=run_id,
+                include_spans=False,  # traces without spans would be left out, and with them what a kill left behind
+            )
         },
         "inputs": [i.model_id for i in run.inputs.model_inputs],
     }

@@ -59,6 +59,15 @@ def test_every_outcome_is_a_word_without_colour(records, outcome):
     assert printed(terminal.decision, records.decision(outcome)).startswith(outcome.upper())
 
 
+def test_further_samples_are_said_once(records):
+    rule = replace(records.decision().rules[2], reason="about 1200 more samples would decide")
+    assert printed(terminal.decision, records.decision(rules=(rule,))).count("more samples") == 1
+
+
+def test_the_confidence_of_the_intervals_is_said(card):
+    assert "intervals: 95 % where no rule applies; 90 % where the gate decides" in printed(terminal.show, card)
+
+
 def test_looks_and_thresholds_are_named(records):
     text = printed(terminal.decision, records.decision(looks=3, look=2, method="thresholds", champion=None))
     assert "decided on thresholds" in text and "look 2 of 3" in text and "no champion" in text
@@ -156,7 +165,7 @@ def test_estimates_survive_json(records):
     [
         (None, "", "n/a"), (math.nan, "s", "n/a"), (math.inf, "", "n/a"), (0.0, "", "0"), (0.0041, "s", "4.1 ms"),
         (2.5e-5, "s", "25 µs"), (1.5, "s", "1.5 s"), (0.0, "s", "0 s"),
-        (2.0**20 * 412, "bytes", "412 MiB"), (12, "bytes", "12 B"),
+        (2.0**20 * 412, "bytes", "412 MiB"), (12, "B", "12 B"),
         (0.8421, "", "0.842"), (0.0351, "", "0.0351"), (123456.7, "", "123,457"), (12.346, "", "12.35"),
         (-0.5, "", "-0.5"),
     ],

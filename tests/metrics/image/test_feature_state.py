@@ -176,3 +176,17 @@ def test_catalogue_lists_what_compute_returns(state_of, features, batch):
         metric = make(name, state_of(make(name), features(0, 30, 4)))
         assert metric.spec.uses_reference
         assert set(metric.compute(state_of(metric, features(1, 20, 4)))) == {"value", *metric.spec.keys}
+
+
+def test_clusters_that_meet_only_across_shards_take_the_interval_away(batch, state_of, features):
+    metric = make("precision", state_of(make("precision"), features(0, 30, 4)))
+    rows = features(1, 20, 4)
+
+    def estimate(first: list[str], second: list[str]):
+        state = metric.update(metric.init(), batch(rows[:10], clusters=first, source="shard"))
+        state = metric.update(state, batch(rows[10:], clusters=second, start=10))
+        return metric.compute(State.from_bytes(state.to_bytes()), load=lambda _: rows[:10])["value"]
+
+    names = [f"prompt {i}" for i in range(20)]
+    assert estimate(names[:10], names[10:]).has_interval
+    assert not estimate(names[:10], [*names[10:19], names[0]]).has_interval

@@ -198,7 +198,7 @@ def test_block_intervals_cover_the_value_at_block_size(name):
     for spread in (0.7, 1.0):
         rng = np.random.default_rng(1)
         x = rng.normal(size=(200, 8))
-        pool = np.array([metric.share(x, spread * rng.normal(size=(50, 8))) for _ in range(600)])
+        pool = np.array([metric.shares(x, spread * rng.normal(size=(50, 8)), 50)[1] for _ in range(600)])
         picks = np.random.default_rng(2).integers(0, 600, (1000, 10))
         bounds = np.array([metric._interval(pool[p], 100, False, 0.90)[:2] for p in picks], dtype=float)
         assert np.mean(pool.mean() > bounds[:, 1]) <= 0.07

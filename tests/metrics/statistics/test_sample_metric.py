@@ -178,6 +178,12 @@ def test_unscored_samples_lower_coverage_and_widen_the_worst_case() -> None:
     assert result(Plain(), batch([1, math.nan])).worst_low is None
 
 
+def test_a_denominator_of_zero_is_not_taken_for_equal_scores() -> None:
+    found = result(Plain(), batch([4.0, 6.0, 5.0, 1.0], d=[2.0, 3.0, 2.0, 0.0]))
+    assert (found.value, found.method) == (16 / 7, "t, delta method")
+    assert found.has_interval
+
+
 def test_weights_move_the_value_and_the_effective_n() -> None:
     found = result(Plain(0.0, 1.0), batch([1, 0, 1, 0], weights=[3, 1, 3, 1]))
     assert found.value == pytest.approx(0.75)

@@ -1,0 +1,179 @@
+"""The demo from end to end: data, training, registration, evaluation, gate, promotion; then where to look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from evalkit import api
+from evalkit.config import Settings, load_settings
+from evalkit.demo import models
+from evalkit.demo.contestants import CONTESTANTS, Contestant
+from evalkit.demo.models import Training, train_all
+from evalkit.demo.prepare import prepare, register_datasets
+from evalkit.reports import terminal
+from evalkit.runner.engine import Progress as Step
+from evalkit.session import Report, open_session
+from registry.entities import Decision, ModelVersion
+from registry.promotion import PromotionRefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a contestant; `refusal` is what promotion answered where it was refused."""
+
+    contestant: Contestant
+    version: ModelVersion
+    decision: Decision
+    refusal: str | None
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Metrics whose rules are broken."""
+        return tuple(rule.metric.partition("/")[2] for rule in self.decision.rules if rule.outcome == "fail")
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the outcome is the expected one, for the expected reason."""
+        reasons = {name.partition(".")[0] for name in self.broken}
+        allowed = self.contestant.broken_by
+        return self.decision.outcome == self.contestant.expected and (not allowed or reasons <= allowed)
+
+
+def run(out: Path, seed: int, console: Console) -> list[Verdict]:
+    """Run the demo in ``out/seed-<seed>``; what is there already is used again."""
+    began = time.monotonic()
+    folder = (out / f"seed-{seed}").resolve()
+    with _timed(console, "data, suites"):
+        suites = prepare(folder, seed)
+    settings = load_settings(folder)
+    trainings = _train(folder, seed, console)
+    with _timed(console, "training runs in MLflow"):
+        register_datasets(folder, settings)
+        sources = _log_trainings(settings, trainings, folder)
+    verdicts = []
+    for contestant in CONTESTANTS:
+        source = contestant.call or sources[contestant.training or ""]
+        verdicts.append(_judge(contestant, source, suites[contestant.suite], settings, console))
+    _summary(verdicts, folder, settings, console, time.monotonic() - began)
+    return verdicts
+
+
+def _train(folder: Path, seed: int, console: Console) -> dict[str, Training]:
+    began, done = time.monotonic(), {}
+    trained = 0
+    with _bars(console) as bars:
+        row = bars.add_task("training", total=len(models.RECIPES))
+        for training, new in train_all(folder, seed):
+            done[training.name] = training
+            trained += new
+            bars.advance(row)
+            if new:
+                facts = "".join(f", {name} {value:.4g}" for name, value in training.results.items())
+                bars.console.print(f"  {training.name}: {training.seconds:.0f} s of processor time{facts}")
+    console.print(f"trained {trained} of {len(done)} models, {time.monotonic() - began:.1f} s")
+    return done
+
+
+def _log_trainings(settings: Settings, trainings: Mapping[str, Training], folder: Path) -> dict[str, str]:
+    from evalkit.demo.tracking import log_training
+
+    sources = {}
+    for contestant in CONTESTANTS:
+        if contestant.training is not None:
+            data = "digits@train" if contestant.suite == "digits" else "docstrings of the training modules"
+            training = trainings[contestant.training]
+            sources[training.name] = log_training(settings, training, folder, kind=contestant.kind, data=data)
+    return sources
+
+
+def _judge(contestant: Contestant, source: str, suite: Path, settings: Settings, console: Console) -> Verdict:
+    version = api.register(
+        contestant.model,
+        model=source,
+        suite=suite,
+        kind=contestant.kind,
+        trained_on=("digits@train",) if contestant.suite == "digits" else (),
+        description=f"Demo: {contestant.label}.",
+        settings=settings,
+    )
+    console.rule(f"[bold]{version.reference}[/bold]  {contestant.label}", align="left")
+    # A champion that came later must not be held against a decision that is made
+    with open_session(settings) as session:
+        stored = session.registry.current_decision(version)
+    decision: Decision
+    if stored is None:
+        with _bars(console) as bars:
+            decision = api.check(version, progress=_follow(bars), settings=settings)
+    else:
+        decision = stored
+    # On a second run the version has had its turn: promoting it again would take the alias from its successor
+    had_its_turn = stored is not None and stored.passed
+    refusal = None if had_its_turn else _promote(version, settings)
+    terminal.show(api.show(version, settings=settings), console)
+    if refusal is None:
+        console.print(Text("promoted to champion before" if had_its_turn else "promoted to champion", style="green"))
+    else:
+        console.print(Text(f"refused: {refusal}", style="red"))
+    return Verdict(contestant, version, decision, refusal)
+
+
+def _promote(version: ModelVersion, settings: Settings) -> str | None:
+    try:
+        api.promote(version, settings=settings)
+    except PromotionRefusedError as refused:
+        return str(refused)
+    return None
+
+
+def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console: Console, seconds: float) -> None:
+    console.rule("[bold]verdicts", align="left")
+    table = Table(box=None, header_style="bold")
+    table.add_column("version", no_wrap=True)
+    for heading in ("what", "gate", "broken rules", "as expected"):
+        table.add_column(heading)
+    for verdict in verdicts:
+        table.add_row(
+            verdict.version.reference.removeprefix("models:/"),
+            verdict.contestant.label,
+            verdict.decision.outcome,
+            ", ".join(verdict.broken),
+            "yes" if verdict.as_expected else "NO",
+        )
+    console.print(table)
+    console.print(f"\n{seconds:.0f} s. Everything is in {folder}. Look at it:", soft_wrap=True, highlight=False)
+    console.print(f"  cd {folder} && evalkit list", soft_wrap=True, highlight=False)
+    console.print(f"  cd {folder} && evalkit show models:/digits-gan/2", soft_wrap=True, highlight=False)
+    console.print(f"  mlflow ui --backend-store-uri {settings.tracking_uri}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _timed(console: Console, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    console.print(f"{what}, {time.monotonic() - began:.1f} s")
+
+
+def _bars(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _follow(bars: Progress) -> Report:
+    rows: dict[str, TaskID] = {}
+
+    def report(step: Step) -> None:
+        what = f"{step.task}: {step.stage}"
+        if what not in rows:
+            rows[what] = bars.add_task(what, total=step.total)
+        bars.update(rows[what], completed=step.done, total=step.total)
+
+    return report
