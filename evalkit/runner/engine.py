@@ -201,6 +201,8 @@ def run(
     known = registry.evaluation(version, plan.look, digest=plan.digest)
     if known is not None and (known.run_id is not None or log is None):
         return known
+    if known is None:
+        plan.load()
     lease = registry.acquire(f"evaluate:{plan.digest}")
     try:
         with _heartbeat(registry, lease):
@@ -219,6 +221,7 @@ def score(
     from evalkit.runner.sources import read_sources
 
     plan = plan_evaluation(suite, subject, read_sources(suite, None), preset)
+    plan.load()
     found: list[Results] = []
     started = now_ms()
     work = Work(plan, home, store=found.append, log=None, report=progress)

@@ -6,13 +6,14 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.runner.batches import Images, decode_images
+from evalkit.runner.batches import decode_images
 from evalkit.runner.outputs import TaskOutputs
+from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
 from evalkit.runner.sources import Reference
 from metrics.base import Batch, Metric, State
@@ -23,32 +24,6 @@ Arrays = dict[str, NDArray[Any]]
 FEATURES = "features"
 PROBABILITIES = "probabilities"
 REFERENCE_SHARD = 256
-
-
-class Extracted(Protocol):
-    """What an extractor returns."""
-
-    @property
-    def features(self) -> NDArray[Any]:
-        """Features ``[n, d]``."""
-        ...
-
-    @property
-    def probabilities(self) -> NDArray[Any] | None:
-        """Class probabilities ``[n, classes]``, where the extractor has them."""
-        ...
-
-
-class Extractor(Protocol):
-    """What the runner needs of an extractor."""
-
-    def identity(self) -> dict[str, Any]:
-        """Name, weights digest and preprocessing: part of digests."""
-        ...
-
-    def extract(self, images: Images) -> Extracted:
-        """Return the features of some images, in order."""
-        ...
 
 
 @dataclass(slots=True)

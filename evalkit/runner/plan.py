@@ -12,6 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evalkit.datasets import Dataset
 from evalkit.generators.seeds import SEED_SCHEME
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
@@ -53,6 +56,32 @@ class SuiteLike(Protocol):
     @property
     def digest(self) -> str:
         """Digest of the whole suite."""
+        ...
+
+
+class Extracted(Protocol):
+    """What an extractor returns."""
+
+    @property
+    def features(self) -> NDArray[Any]:
+        """Features ``[n, d]``."""
+        ...
+
+    @property
+    def probabilities(self) -> NDArray[Any] | None:
+        """Class probabilities ``[n, classes]``, where the extractor has them."""
+        ...
+
+
+class Extractor(Protocol):
+    """What the runner needs of an extractor."""
+
+    def identity(self) -> dict[str, Any]:
+        """Name, weights digest and preprocessing: part of digests."""
+        ...
+
+    def extract(self, images: list[NDArray[np.uint8]]) -> Extracted:
+        """Return the features of some images, in order."""
         ...
 
 
@@ -123,6 +152,16 @@ class TaskPlan:
     def shard_size(self) -> int:
         """Samples per shard. Shards never change a number, only what a kill costs."""
         return STORED_SHARD if self.product == "stored" else GENERATED_SHARD
+
+    @cached_property
+    def loaded_extractor(self) -> Extractor | None:
+        """The task's extractor with its weights; None where no metric reads features."""
+        if self.task.extractor is None or not any(plan.needs_features for plan in self.metrics):
+            return None
+        from evalkit.extractors.catalogue import load_extractor
+
+        extractor: Extractor = load_extractor(self.task.extractor, folder=self.folder)
+        return extractor
 
     def grown(self, before: int, extra: int) -> int:
         """The target of the next look: `extra` more samples, as far as there are any."""
@@ -200,6 +239,11 @@ class EvaluationPlan:
     def seed(self) -> int:
         """The suite's seed."""
         return self.suite.spec.gate.seed
+
+    def load(self) -> None:
+        """Load the extractors, so that a wrong name or missing weights show before anything is generated."""
+        for task in self.tasks:
+            _ = task.loaded_extractor
 
     def with_targets(self, targets: Mapping[str, int], look: int) -> EvaluationPlan:
         """The same evaluation at another look."""

@@ -16,7 +16,6 @@ from evalkit.outputs import write_shard
 from evalkit.runner.batches import build_batch, by_call
 from evalkit.runner.features import (
     Arrays,
-    Extractor,
     FeatureShards,
     feature_loader,
     output_features,
@@ -95,24 +94,18 @@ class TaskWork:
     # --- features ---
 
     @cached_property
-    def extractor(self) -> Extractor | None:
-        """The task's extractor, loaded only when some metric reads features."""
-        if self.plan.task.extractor is None or not any(plan.needs_features for plan in self.plan.metrics):
-            return None
-        from evalkit.extractors.catalogue import load_extractor
-
-        extractor: Extractor = load_extractor(self.plan.task.extractor, folder=self.plan.folder)
-        return extractor
-
-    @cached_property
     def _features(self) -> FeatureShards | None:
-        return output_features(self.home, self.outputs, self.extractor) if self.extractor is not None else None
+        return (
+            output_features(self.home, self.outputs, self.plan.loaded_extractor)
+            if self.plan.loaded_extractor is not None
+            else None
+        )
 
     @cached_property
     def _reference_features(self) -> FeatureShards | None:
-        if self.extractor is None or self.plan.reference is None:
+        if self.plan.loaded_extractor is None or self.plan.reference is None:
             return None
-        return reference_features(self.home, self.plan.reference, self.extractor)
+        return reference_features(self.home, self.plan.reference, self.plan.loaded_extractor)
 
     # --- scores ---
 
@@ -145,7 +138,9 @@ class TaskWork:
         return self._scores[plan.name]
 
     def _scores_identity(self, plan: MetricPlan) -> dict[str, Any]:
-        return self.plan.scores_identity(plan, self.extractor.identity() if self.extractor else None)
+        return self.plan.scores_identity(
+            plan, self.plan.loaded_extractor.identity() if self.plan.loaded_extractor else None
+        )
 
     def _ready(self, plan: MetricPlan) -> Metric:
         """The metric with the state of its reference, where it has one."""
@@ -214,7 +209,7 @@ class TaskWork:
             "shard_size": self.plan.shard_size,
             "open_ended": self.plan.open_ended,
             "hardware": ", ".join(hardware) or None,
-            "extractor": self.extractor.identity() if self.extractor else None,
+            "extractor": self.plan.loaded_extractor.identity() if self.plan.loaded_extractor else None,
             "data": {"name": data.name, "digest": data.digest, "rows": len(data)} if data else None,
             "reference": {"name": reference.dataset.name, "digest": reference.dataset.digest} if reference else None,
             "slices": self._slices(),

@@ -91,3 +91,12 @@ def test_an_interrupted_evaluation_continues(project: Project, counting: Registe
     evaluation = run(project.registry, project.settings, version)
     assert evaluation.status == "finished"
     assert project.calls()[calls:] == [f"number {i}" for i in range(256, 300)]
+
+
+def test_a_version_that_is_a_file_of_outputs(project: Project, counting: Register) -> None:
+    suite = project.registry.suite(counting(count=40))
+    rows = "\n".join(f'{{"id": "q{i}", "output": "{i if i < 30 else "no"}"}}' for i in range(40))
+    version = project.registry.register("file", model=str(project.write("outputs.jsonl", rows)), suite=suite)
+    evaluation = run(project.registry, project.settings, version)
+    assert evaluation.status == "finished", evaluation.warnings
+    assert numbers(evaluation)["questions", "exact_match", "value", ""].value == pytest.approx(0.75)

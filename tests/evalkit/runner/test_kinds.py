@@ -214,6 +214,7 @@ def test_a_task_without_generator_or_outputs_is_refused(images: Suite, tmp_path:
         (("    reference: real.npz\n", ""), "reference"),
         (("    extractor: pixels\n", ""), "extractor"),
         (("[fid, ", "[fid, {fid: {}}, "), "twice"),
+        (("extractor: pixels", "extractor: pixel"), "did you mean 'pixels'"),
     ],
 )
 def test_an_incomplete_task_is_refused_before_anything_is_made(
