@@ -139,8 +139,8 @@ def _load(path: Path) -> Dataset:
     if not path.is_file():
         raise InputError(f"no file '{path}'; give a JSONL, JSON, CSV or Parquet file of outputs")
     data = load_dataset(path.name, folder=path.parent, columns=Columns())
-    if "output" not in data.rows.column_names:
-        found = ", ".join(data.rows.column_names)
+    if not data.has("output"):
+        found = ", ".join([*data.mapping.values(), *(data.extra[0] if data.extra else ())])
         raise InputError(f"{path}: no column of outputs (output, response, completion, …); it has {found}")
     return data
 

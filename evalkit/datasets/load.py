@@ -55,7 +55,7 @@ def load_dataset(
     registered = _REGISTERED.match(reference)
     if registered is None or (folder / reference).exists():
         path = confined(folder, reference, "data")
-        return _load(path, columns, path.name.split(".")[0] or path.name, "all")
+        return _load(path, columns, path.name, "all")
     if registry is None:
         raise InputError(f"data: '{reference}' names a registered dataset, but no registry is at hand")
     record = registry.dataset(registered["name"], registered["split"])

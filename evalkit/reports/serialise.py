@@ -48,7 +48,7 @@ def estimates_json(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def decision_json(decision: Decision) -> dict[str, Any]:
     """A decision with every bound that led to it."""
-    return _fields(decision)
+    return {f.name: to_json(getattr(decision, f.name)) for f in fields(Decision)}
 
 
 def _fields(record: Any) -> dict[str, Any]:

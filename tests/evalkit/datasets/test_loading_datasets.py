@@ -223,7 +223,7 @@ def test_hostile_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(InputError, match="cannot be read as an image"):
         dataset.images()
     (tmp_path / "m.jsonl").write_text('{"image": "../other.png"}\n')
-    with pytest.raises(InputError, match=r"m, row 1: '\.\./other\.png' leads out"):
+    with pytest.raises(InputError, match=r"m.jsonl, row 1: '\.\./other\.png' leads out"):
         load_dataset("m.jsonl", folder=tmp_path)
 
 
