@@ -14,9 +14,10 @@ def metrics(name: str | None, as_json: bool) -> None:
     """List the metrics, or tell all about the one called NAME."""
     from dataclasses import asdict
 
-    import judges  # noqa: F401  (adds its scorers to the catalogue)
+    import judges
     from metrics.catalogue import catalogue, metric_class
 
+    judges.register_metrics()
     specs = [metric_class(name).spec] if name else catalogue()
     if as_json:
         print_json([asdict(spec) for spec in specs])
