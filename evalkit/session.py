@@ -149,9 +149,8 @@ def open_session(settings: Settings | None = None) -> Iterator[Session]:
 
     judges.register_metrics()
     resolved = settings or load_settings()
-    local = resolved.tracking_uri.startswith("sqlite:")
-    if local or resolved.database_url.startswith("sqlite:"):
-        resolved.home.mkdir(parents=True, exist_ok=True)
+    local = not resolved.tracking_uri.startswith(("http:", "https:", "databricks"))
+    resolved.home.mkdir(parents=True, exist_ok=True)
     registry = Registry(
         resolved.database_url,
         resolved.tracking_uri,
