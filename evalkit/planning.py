@@ -144,19 +144,8 @@ def render(found: SuitePlan, console: Console) -> None:
 
     based = f"values and speed of {found.based_on}" if found.based_on else "the suite alone (--model NAME knows more)"
     console.print(f"[bold]{found.suite}[/bold]: assumes {based}")
-    rows = [
-        terminal.PowerRow(
-            rule.rule + (f" [{rule.slice}]" if rule.slice else ""),
-            rule.n,
-            rule.truth,
-            rule.power,
-            rule.needed,
-            rule.basis,
-        )
-        for rule in found.rules
-    ]
-    if rows:
-        terminal.power(rows, console, overall=found.overall.independent if found.overall else None)
+    if found.rules:
+        terminal.power(found.rules, console, overall=found.overall.independent if found.overall else None)
     for task in found.tasks:
         time = "time unknown before the first evaluation" if task.seconds is None else f"about {task.seconds:,.0f} s"
         money = "" if task.dollars is None else f", about {task.dollars:,.2f} USD"
