@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.base import GenerationFailed
-from evalkit.runner.plan import EvaluationPlan, SuiteLike, plan_evaluation
+from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.shards import Rows
 from evalkit.runner.subjects import Subject
 from evalkit.runner.task import TaskWork
 from metrics.errors import InputError
 from registry.digests import digest, new_id, now_ms
 from registry.entities import Evaluation, ModelVersion, StoredEstimate
+from registry.suite import Suite
 
 if TYPE_CHECKING:
     from registry.leases import Lease
@@ -171,7 +172,7 @@ def run(
     progress: Report | None = None,
     log: LogEvaluation | None = None,
     trust_pickle: bool = False,
-    suite: SuiteLike | None = None,
+    suite: Suite | None = None,
 ) -> Evaluation:
     """Evaluate a registered version with its suite; repeated, it answers from the store.
 
@@ -212,7 +213,7 @@ def run(
 
 
 def score(
-    subject: Subject, suite: SuiteLike, home: Path, *, preset: str | None = None, progress: Report | None = None
+    subject: Subject, suite: Suite, home: Path, *, preset: str | None = None, progress: Report | None = None
 ) -> tuple[Evaluation, Work]:
     """Evaluate something that is not registered; nothing but shards below `home` is written.
 

@@ -20,9 +20,9 @@ from registry.digests import digest, new_id
 from registry.spec import Columns, Task, parse_quantity
 
 if TYPE_CHECKING:
-    from evalkit.runner.plan import SuiteLike
     from registry.entities import ModelVersion
     from registry.store import Registry
+    from registry.suite import Suite
 
 NO_OUTPUT = "no output"
 _MEASURED = ("latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
@@ -114,7 +114,7 @@ def data_labels(dataset: Dataset) -> set[str]:
     return {dataset.digest, f"{dataset.name}@{dataset.split}", dataset.name}
 
 
-def read_sources(suite: SuiteLike, registry: Registry | None) -> dict[str, TaskSources]:
+def read_sources(suite: Suite, registry: Registry | None) -> dict[str, TaskSources]:
     """Read the data, stored outputs and reference images of every task."""
     return {name: _read_task(name, task, suite.folder, registry) for name, task in suite.spec.tasks.items()}
 
@@ -171,9 +171,7 @@ def _reference(task: Task, data: Dataset | None, folder: Path, registry: Registr
     return None
 
 
-def version_subject(
-    registry: Registry, version: ModelVersion, suite: SuiteLike, *, trust_pickle: bool = False
-) -> Subject:
+def version_subject(registry: Registry, version: ModelVersion, suite: Suite, *, trust_pickle: bool = False) -> Subject:
     """A registered version as a subject; its model is fetched when outputs are missing."""
 
     @contextlib.contextmanager
