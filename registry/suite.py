@@ -232,12 +232,12 @@ class _Checker:
                 f"'{rule.metric_name}' has no '{rule.key}'{did_you_mean(rule.key, keys)}; it has {', '.join(keys)}",
             )
         slices = self.spec.tasks[rule.task].columns.slices
-        if rule.slice is not None and rule.slice not in slices:
+        by = (rule.slice or "").partition("=")[0]
+        if rule.slice is not None and by not in slices:
             named = ", ".join(slices) or "none"
             raise self._error(
                 (*at, "slice"),
-                f"task '{rule.task}' has no slice '{rule.slice}'{did_you_mean(rule.slice, slices)}; "
-                f"`columns: slices:` names {named}",
+                f"task '{rule.task}' has no slice '{by}'{did_you_mean(by, slices)}; `columns: slices:` names {named}",
             )
         self._check_direction(at, rule, spec)
         self._check_limits(at, rule, spec)

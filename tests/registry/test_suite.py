@@ -201,3 +201,10 @@ def test_any_text_is_a_suite_or_one_line(text: str):
 def test_spec_survives_json():
     spec = read(TEXT).spec
     assert SuiteSpec.model_validate(json.loads(spec.model_dump_json())) == spec
+
+
+@pytest.mark.parametrize("by", ["language", "language=de"])
+def test_a_rule_may_name_a_slice_or_one_of_its_values(folder: Path, by: str):
+    text = (folder / "suite.yaml").read_text()
+    (folder / "suite.yaml").write_text(text.replace("min: 0.5", f"min: 0.5, slice: {by}"))
+    assert Suite.load(folder / "suite.yaml").spec.gate.rules[0].slice == by

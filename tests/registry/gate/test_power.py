@@ -104,6 +104,11 @@ def test_relative_margins_and_numeric_anchors():
     assert all(p.power > 0.9 for p in powers)
 
 
+def test_a_speed_rule_needs_no_listed_metric():
+    power = one({"metric": "t/latency", "max": "4 s"}, known=measured(2.0, 0.5, 100))
+    assert power.power > 0.99
+
+
 def test_slices_use_their_own_sizes():
     rule = {"metric": "t/exact_match", "min": 0.85, "slice": "lang"}
     sized = predict(suite(rule), sizes={"t": 300, "t [lang=de]": 200, "t [lang=en]": 100})
