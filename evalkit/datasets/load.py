@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from evalkit.datasets.columns import list_value, resolve_columns, text_value, weight_value
 from evalkit.datasets.dataset import SCHEMA, SLICE_PREFIX, Dataset, content_digest
-from evalkit.datasets.paths import confined
 from evalkit.datasets.pictures import SUFFIXES, read_image_bytes
 from evalkit.datasets.readers import MAX_BYTES, READERS, Rows, column_names, is_table, missing, read_rows
 from metrics.errors import InputError
 from registry.entities import DatasetRecord
+from registry.paths import DATASET, confine
 from registry.spec import Columns
 
-_REGISTERED = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)@(?P<split>[\w.-]+)$")
 _IMAGE_PARTS = ("image", "reference_image")
 
 
@@ -52,9 +51,9 @@ def load_dataset(
         InputError: what cannot be read, with file and line; duplicate ids; a registered dataset whose content changed.
     """
     columns = columns or Columns()
-    registered = _REGISTERED.match(reference)
+    registered = DATASET.match(reference)
     if registered is None or (folder / reference).exists():
-        path = confined(folder, reference, "data")
+        path = confine(folder, reference, "data")
         return _load(path, columns, path.name, "all")
     if registry is None:
         raise InputError(f"data: '{reference}' names a registered dataset, but no registry is at hand")
@@ -186,7 +185,7 @@ class _Pictures:
         if isinstance(cell, bytes):
             data = content = cell
         elif isinstance(cell, str):
-            file = confined(base, cell, where)
+            file = confine(base, cell, where)
             content, path = read_image_bytes(file, f"{where}: {cell}"), str(file)
         elif missing(cell):
             content = None
