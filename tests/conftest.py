@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +45,21 @@ def _isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "EVALKIT_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     yield
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of MLflow and ours: MLflow needs seconds to make them, a copy takes none."""
+    from registry.store import Registry
+
+    folder = tmp_path_factory.mktemp("store")
+    path = folder / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        registry = Registry(f"sqlite:///{path}", artifact_root=folder / "artifacts")
+        registry.mlflow.client.search_experiments()
+        registry.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path

@@ -29,17 +29,9 @@ class Suite:
     text: str
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """A database with MLflow's tables, made once: creating them takes longer than any test."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def settings(empty_database, tmp_path, monkeypatch) -> Settings:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
+def settings(empty_store, tmp_path, monkeypatch) -> Settings:
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     # MLflow resolves `models:/m-…` sources of new versions against the process-wide tracking URI.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
