@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import judges
 from evalkit.config import Settings, load_settings
+from evalkit.runner.progress import Report
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion
 from registry.evaluations import QUICK
@@ -17,11 +18,9 @@ from registry.suite import Suite
 
 if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
-    from evalkit.runner.engine import Progress
     from registry.store import Registry
 
 CHAMPION = "champion"
-Report = Callable[["Progress"], None]
 
 
 @dataclass(frozen=True, slots=True)
