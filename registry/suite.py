@@ -103,16 +103,6 @@ class Suite:
         """Digest of what the suite says: comments, order of keys, spelled-out defaults and the folder do not count."""
         return digest(canonical(self.spec))
 
-    @cached_property
-    def tasks_digest(self) -> str:
-        """Digest of what decides outputs and scores: the tasks, presets and the seed, without rules and limits."""
-        content = canonical(self.spec)
-        return digest({"tasks": content["tasks"], "presets": content.get("presets", {}), "seed": self.spec.gate.seed})
-
-    def path(self, given: str) -> Path:
-        """A file or folder that the suite names, confined to the suite's folder."""
-        return confine(self.folder, given, self.origin)
-
 
 def canonical(spec: SuiteSpec) -> dict[str, Any]:
     """JSON of the specification without the defaults, so that a default written out changes nothing."""

@@ -114,7 +114,6 @@ def _from_rows(rows: Rows, base: Path, columns: Columns, name: str, split: str) 
     available = column_names(rows)
     mapping = resolve_columns(columns, available, name)
     pictures = [_Pictures(base, name, mapping.get(part), rows) for part in _IMAGE_PARTS]
-    image, reference_image = pictures
     table = _canonical(rows, mapping, columns.slices, name)
     for part, found in zip(_IMAGE_PARTS, pictures, strict=True):
         table = _with(table, part, pa.array(found.data, pa.binary()))
@@ -125,8 +124,7 @@ def _from_rows(rows: Rows, base: Path, columns: Columns, name: str, split: str) 
     ]
     used = set(mapping.values())
     extra = [{c: v for c, v in row.items() if c not in used and _jsonable(v)} for row in rows]
-    prints = _fingerprints(table, image.hashes, reference_image.hashes)
-    return Dataset(name, split, content_digest(available, normal), table, mapping, extra, prints)
+    return Dataset(name, split, content_digest(available, normal), table, mapping, extra)
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -217,17 +215,6 @@ def _jsonable(value: Any) -> bool:
     return isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _fingerprints(table: pa.Table, images: Sequence[str | None], references: Sequence[str | None]) -> list[str | None]:
-    prints: list[str | None] = []
-    columns = zip(table["prompt"].to_pylist(), table["text"].to_pylist(), images, references, strict=True)
-    for prompt, text, image, reference in columns:
-        words = [" ".join((part or "").casefold().split()) for part in (prompt, text)]
-        content = image or reference or ("\0".join(words) if any(words) else None)
-        hashed = None if content is None else hashlib.sha256(content.encode("utf-8", "surrogatepass"))
-        prints.append(None if hashed is None else hashed.hexdigest())
-    return prints
-
-
 def _from_arrays(path: Path, columns: Columns, name: str, split: str) -> Dataset:
     arrays = _read_npz(path)
     if "images" not in arrays:
@@ -250,7 +237,7 @@ def _from_arrays(path: Path, columns: Columns, name: str, split: str) -> Dataset
     ]
     digest = content_digest([*available, "image"], normal)
     extra = [{c: v for c, v in row.items() if c not in set(mapping.values()) and _jsonable(v)} for row in rows]
-    return Dataset(name, split, digest, table, mapping, extra, _fingerprints(table, hashes, hashes), pixels)
+    return Dataset(name, split, digest, table, mapping, extra, pixels)
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ from evalkit.generators.base import FOR_EVALKIT
 from evalkit.generators.seeds import SEED_SCHEME
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
-from metrics.base import Metric, SampleMetric
+from metrics.base import Metric
 from metrics.catalogue import get as get_metric
 from metrics.errors import InputError
 from registry.digests import digest, file_digest
@@ -88,11 +88,6 @@ class MetricPlan:
         """Whether it reads one entry per shard (throughput, memory) instead of one per sample."""
         needs = self.metric.spec.needs
         return bool(needs) and PER_SHARD_COLUMNS.issuperset(needs)
-
-    @property
-    def per_sample(self) -> bool:
-        """Whether its score rows are stored."""
-        return isinstance(self.metric, SampleMetric) and not self.per_shard
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from evalkit.datasets import Dataset, load_dataset
 from evalkit.datasets.dataset import ImageColumn
+from evalkit.models import describe_model, portable
 from evalkit.outputs import SCHEMA
 from evalkit.runner.subjects import ShardWriter, Subject
 from metrics.errors import InputError
@@ -199,7 +200,7 @@ def version_subject(registry: Registry, version: ModelVersion, suite: Suite, *, 
         name=version.reference,
         id=version.id,
         digest=version.artifact_digest,
-        generator={key: value for key, value in version.generator.items() if key != "path"},
+        generator=portable(version.generator),
         training_data=version.training_data,
         open=open_writer,
     )
@@ -232,8 +233,6 @@ def file_subject(name: str = "outputs") -> Subject:
 def _described(description: Mapping[str, Any], model: Path, version: ModelVersion) -> dict[str, Any]:
     """The description with its path on this machine; asked of the model's files where the version has none."""
     if "adapter" not in description:
-        from evalkit.models import describe_model
-
         return {**describe_model(str(model), version.kind), **description}
     path = (model / str(description.get("path", "."))).resolve()
     if not path.is_relative_to(model.resolve()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -287,13 +287,3 @@ def _least_samples(name: str, block: int) -> int:
 
         return LEAST_FOR_INTERVAL
     return 2
-
-
-def tasks_of(powers: Iterable[RulePower]) -> dict[str, int]:
-    """Samples that each task needs so that every rule of known power reaches 80 %."""
-    needed: dict[str, int] = {}
-    for power in powers:
-        task = power.metric.partition("/")[0]
-        if power.needed is not None:
-            needed[task] = max(needed.get(task, 0), power.needed)
-    return needed

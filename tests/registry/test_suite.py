@@ -68,18 +68,9 @@ def test_same_meaning_same_digest(old: str, new: str):
     assert read(TEXT.replace(old, new)).digest == read(TEXT).digest
 
 
-@pytest.mark.parametrize(("old", "new"), [("min: 0.45", "min: 0.46"), ("gate:\n", "gate:\n  looks: 2\n")])
-def test_rules_are_outside_the_tasks_digest(old: str, new: str):
-    changed = read(TEXT.replace(old, new))
-    assert changed.digest != read(TEXT).digest
-    assert changed.tasks_digest == read(TEXT).tasks_digest
-
-
-@pytest.mark.parametrize(
-    ("old", "new"), [("steps: 30", "steps: 31"), ("gate:\n", "gate:\n  seed: 1\n"), ("[kid, ", "[")]
-)
-def test_tasks_and_seed_are_inside_the_tasks_digest(old: str, new: str):
-    assert read(TEXT.replace(old, new)).tasks_digest != read(TEXT).tasks_digest
+@pytest.mark.parametrize(("old", "new"), [("min: 0.45", "min: 0.46"), ("steps: 30", "steps: 31"), ("[kid, ", "[")])
+def test_another_meaning_is_another_digest(old: str, new: str):
+    assert read(TEXT.replace(old, new)).digest != read(TEXT).digest
 
 
 def test_folder_does_not_matter(tmp_path: Path):

@@ -5,7 +5,7 @@ from scipy import stats
 
 from metrics.base import Estimate
 from metrics.statistics import mean_power, rate_power
-from registry.gate.power import overall, predict, tasks_of
+from registry.gate.power import overall, predict
 from registry.spec import SuiteSpec
 
 REAL_CATALOGUE = True
@@ -156,6 +156,5 @@ def test_overall_bounds_and_what_tasks_need():
     )
     whole = overall(powers)
     assert whole.low <= whole.independent <= whole.high == min(p.power for p in powers)
-    assert tasks_of(powers) == {"t": max(p.needed for p in powers)}
     assert overall([*powers, one({"metric": "t/perplexity", "max": 9})]) is None
     assert overall([]) is None
