@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings
 from evalkit.runner.plan import task_target
 from evalkit.runner.sources import read_sources
@@ -67,7 +66,6 @@ def plan(
     Raises:
         InputError: the suite, its data or the model's name cannot be used.
     """
-    judges.register_metrics()
     suite = Suite.load(path)
     with open_session(settings) as session:
         known = _known(session, model) if model else None

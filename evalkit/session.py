@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings, load_settings
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion
@@ -147,7 +146,6 @@ def open_session(settings: Settings | None = None) -> Iterator[Session]:
     """Open the project that the working folder belongs to, or the one given by `settings`."""
     from registry.store import Registry
 
-    judges.register_metrics()
     resolved = settings or load_settings()
     local = not resolved.tracking_uri.startswith(("http:", "https:", "databricks"))
     resolved.home.mkdir(parents=True, exist_ok=True)
