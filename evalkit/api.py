@@ -255,15 +255,17 @@ def compare(
             difference = evidence.difference(address, theirs, confidence=0.95)
             its = evidence.other(address, theirs, confidence=0.95)
             change = None if isinstance(difference, Missing) else difference
+            spec = metric_class(stored.metric).spec
             rows.append(
                 ComparisonRow(
                     stored.name,
                     stored.slice,
-                    metric_class(stored.metric).spec.direction_of(stored.key),
+                    spec.direction_of(stored.key),
                     stored.estimate,
                     None if isinstance(its, Missing) else its,
                     change,
                     paired=change is not None and "paired" in change.method,
+                    units=spec.units,
                 )
             )
         if all(row.right is None for row in rows):
