@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from registry.store import Registry
 
 CHAMPION = "champion"
+ADVISORY = "advisory: our tables are apart from the model registry's database, so the gate only advises"
 Report = Callable[["Progress"], None]
 
 
@@ -124,6 +125,8 @@ class Session:
         )
         if evaluation.preset == QUICK:
             decision = replace(decision, notes=(*decision.notes, "a quick look: it does not count for promotion"))
+        if self.settings.advisory:
+            decision = replace(decision, notes=(*decision.notes, ADVISORY))
         decision = self.registry.save_decision(decision)
         if evaluation.preset != QUICK:
             publish_verdict(self.registry, version, decision)
