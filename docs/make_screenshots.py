@@ -1,7 +1,6 @@
-"""Make the documentation's screenshots of MLflow's own pages, from any tracking URI.
+"""Make the documentation's screenshots from the demo's store: MLflow's own pages, and scorecards.
 
-    python docs/make_screenshots.py --tracking-uri sqlite:///.evalkit/mlflow.db --model digits-gan --version 2 \
-        --out docs/images
+    python docs/make_screenshots.py --tracking-uri sqlite:///demo-output/seed-0/.evalkit/mlflow.db --out docs/images
 
 Starts an MLflow server on a free port (unless the URI is one already) and a chromedriver, waits until each page has
 drawn its data, and ends both. Needs the binaries ``chromium`` and ``chromedriver``; speaks WebDriver over plain HTTP.
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 import os
 import shutil
@@ -23,50 +23,91 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from PIL import Image
 
 WAIT = 40.0
 _CLOSE_ASSISTANT = "document.querySelectorAll('button[aria-label=Close]').forEach(button => button.click())"
+_NO_ASSISTANT = """
+let part = document.elementFromPoint(innerWidth - 48, innerHeight - 36);
+while (part && getComputedStyle(part).position !== 'fixed') part = part.parentElement;
+if (part && part.id !== 'root') part.style.visibility = 'hidden';
+"""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture: which page of which model version."""
+
+    name: str
+    model: str
+    version: int
+    page: Literal["version", "run", "artifact", "rows", "scorecard"]
+    dark: bool = False
+    height: int = 1000
+    width: int = 1280
+
+
+SHOTS = (
+    Shot("version-passed", "digits-gan", 1, "version", height=960),
+    Shot("version-refused", "digits-gan", 2, "version", height=960),
+    Shot("run", "digits-gan", 2, "run"),
+    Shot("run-scorecard", "digits-gan", 2, "artifact"),
+    Shot("run-rows", "docs-bot", 2, "rows", width=1440),
+    Shot("scorecard", "digits-gan", 2, "scorecard", height=1750),
+    Shot("scorecard-dark", "docs-bot", 2, "scorecard", dark=True, height=1500),
+)
 
 
 def main() -> None:
     """Parse the arguments and make every screenshot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracking-uri", required=True, help="an MLflow database URI, or the URL of a server")
-    parser.add_argument("--model", required=True, help="registered model")
-    parser.add_argument("--version", required=True, help="its version")
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder for the PNG files")
-    parser.add_argument("--width", type=int, default=1440)
-    parser.add_argument("--height", type=int, default=1150)
+    parser.add_argument("--only", nargs="*", help="names of screenshots to make; all by default")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with server(arguments.tracking_uri) as url, browser(arguments.width, arguments.height) as driver:
-        for name, (path, expected) in pages(url, arguments.model, arguments.version).items():
-            driver.open(f"{url}/{path}", expected)
-            target = arguments.out / f"{name}.png"
-            target.write_bytes(driver.screenshot())
-            print(f"{target}  ({path})")  # noqa: T201
+    with server(arguments.tracking_uri) as url, browser() as driver, tempfile.TemporaryDirectory() as folder:
+        for shot in SHOTS:
+            if arguments.only and shot.name not in arguments.only:
+                continue
+            address, expected = page(url, shot, Path(folder))
+            driver.view(shot.width, shot.height, dark=shot.dark)
+            driver.open(address, expected)
+            target = arguments.out / f"{shot.name}.png"
+            target.write_bytes(smaller(driver.screenshot()))
+            print(f"{target}  {target.stat().st_size // 1000} kB")  # noqa: T201
 
 
-def pages(url: str, model: str, version: str) -> dict[str, tuple[str, str]]:
-    """Name of each screenshot to its path in MLflow's UI, and a text that shows that the page is drawn."""
+def page(url: str, shot: Shot, folder: Path) -> tuple[str, str]:
+    """Address of a page, and a text that shows that it is drawn."""
     from mlflow import MlflowClient
 
     client = MlflowClient(url, url)
-    found = client.get_model_version(model, version)
-    result = {"model-version": (f"#/models/{model}/versions/{version}", "evalkit.verdict")}
-    run_id = found.tags.get("evalkit.run")
-    if run_id:
-        run = client.get_run(run_id)
-        base = f"#/experiments/{run.info.experiment_id}"
-        result["run"] = (f"{base}/runs/{run_id}", "suite_digest")
-        result["run-scorecard"] = (f"{base}/runs/{run_id}/artifacts/scorecard.html", "estimates.json")
-        if "evalkit.rows" in run.data.tags:
-            result["run-evaluation"] = (f"{base}/runs/{run_id}/traces", "compare to")
-        if found.source.startswith("models:/m-"):
-            result["logged-model"] = (f"{base}/models/{found.source.removeprefix('models:/')}", "Model ID")
-    return result
+    found = client.get_model_version(shot.model, str(shot.version))
+    if shot.page == "version":
+        return f"{url}/#/models/{shot.model}/versions/{shot.version}", "evalkit.artifact_digest"
+    run_id = found.tags["evalkit.run"]
+    if shot.page == "scorecard":
+        return Path(client.download_artifacts(run_id, "scorecard.html", str(folder))).as_uri(), shot.model
+    run = f"{url}/#/experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+    where, expected = {
+        "run": ("", "suite_digest"),
+        "artifact": ("/artifacts/scorecard.html", "estimates.json"),
+        "rows": ("/traces", "compare to"),
+    }[shot.page]
+    return run + where, expected
+
+
+def smaller(png: bytes) -> bytes:
+    """The same picture with a palette of 256 colours."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(256, kmeans=3, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 @contextmanager
@@ -86,7 +127,7 @@ def server(tracking_uri: str) -> Iterator[str]:
 
 
 @contextmanager
-def browser(width: int, height: int) -> Iterator[Driver]:
+def browser() -> Iterator[Driver]:
     """A headless Chromium behind a chromedriver, both ended afterwards."""
     binary = shutil.which("chromedriver")
     if binary is None:
@@ -95,7 +136,7 @@ def browser(width: int, height: int) -> Iterator[Driver]:
     with tempfile.TemporaryDirectory() as profile, ended([binary, f"--port={port}"], dict(os.environ)):
         answers(f"http://127.0.0.1:{port}/status")
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
-        flags += ["--disable-background-networking", f"--user-data-dir={profile}", f"--window-size={width},{height}"]
+        flags += ["--disable-background-networking", f"--user-data-dir={profile}"]
         driver = Driver(f"http://127.0.0.1:{port}", flags)
         try:
             yield driver
@@ -121,7 +162,18 @@ class Driver:
             time.sleep(0.3)
         time.sleep(1.0)
         self.run(_CLOSE_ASSISTANT)
+        self.run(_NO_ASSISTANT)
         time.sleep(1.5)  # tables and frames still settle after their first text
+
+    def view(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Set the size of the page and whether its reader prefers dark colours."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._devtools("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        _post(f"{self._base}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def run(self, script: str) -> Any:
         """Run a script in the page and return what it returns."""

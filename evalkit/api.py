@@ -300,7 +300,6 @@ def score(
     """
     import tempfile
 
-    import judges
     from evalkit.generators.process import InProcessGenerator
     from evalkit.reports.active_run import log_to_active_run
     from evalkit.runner.engine import score as run_here
@@ -308,7 +307,6 @@ def score(
     from registry.digests import new_id
     from registry.suite import Suite
 
-    judges.register_metrics()
     judged_by = Suite.load(suite)
     unique = new_id()  # the content of a live object cannot be told, so its outputs are never taken for another's
     subject = Subject(

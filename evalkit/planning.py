@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings
 from evalkit.runner.outputs import TOKENS
 from evalkit.runner.plan import task_target
@@ -70,7 +69,6 @@ def plan(
     Raises:
         InputError: the suite, its data or the model's name cannot be used.
     """
-    judges.register_metrics()
     suite = Suite.load(path)
     with open_session(settings) as session:
         known = _known(session, model) if model else None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings, load_settings
 from evalkit.runner.progress import Report
 from metrics.errors import InputError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from registry.store import Registry
 
 CHAMPION = "champion"
+ADVISORY = "advisory: our tables are apart from the model registry's database, so the gate only advises"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,8 @@ class Session:
         )
         if evaluation.preset == QUICK:
             decision = replace(decision, notes=(*decision.notes, "a quick look: it does not count for promotion"))
+        if self.settings.advisory:
+            decision = replace(decision, notes=(*decision.notes, ADVISORY))
         decision = self.registry.save_decision(decision)
         if evaluation.preset != QUICK:
             publish_verdict(self.registry, version, decision)
@@ -146,7 +148,6 @@ def open_session(settings: Settings | None = None) -> Iterator[Session]:
     """Open the project that the working folder belongs to, or the one given by `settings`."""
     from registry.store import Registry
 
-    judges.register_metrics()
     resolved = settings or load_settings()
     local = not resolved.tracking_uri.startswith(("http:", "https:", "databricks"))
     resolved.home.mkdir(parents=True, exist_ok=True)

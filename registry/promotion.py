@@ -26,7 +26,9 @@ _BLOCK = re.compile(re.escape(BEGIN) + r".*?" + re.escape(END), re.DOTALL)
 _DESCRIPTION_LIMIT = 5000
 """Characters: the width of MLflow's column, which PostgreSQL enforces."""
 
-_MARKS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "❔ inconclusive"}
+_MARKS = {"pass": "PASS", "fail": "**FAIL**", "inconclusive": "**INCONCLUSIVE**"}
+_GAP = " &emsp;"
+"""MLflow draws tables without any space between their columns."""
 
 
 class PromotionRefusedError(InputError):
@@ -79,7 +81,8 @@ def promote(
 
 def publish_verdict(registry: Registry, version: ModelVersion, decision: Decision, override: str | None = None) -> None:
     """Write a decision into the version's tags and description; what people wrote there stays."""
-    tags, markdown = describe_verdict(decision)
+    runs = (item.run_id for item in registry.evaluations(version) if item.id == decision.evaluation_id)
+    tags, markdown = describe_verdict(decision, run_id=next(runs, None))
     if override is not None:
         tags = {**tags, TAG_OVERRIDE: override[:500]}
         markdown += f"\n\nPromoted by override: {_plain(override)}"
@@ -89,16 +92,18 @@ def publish_verdict(registry: Registry, version: ModelVersion, decision: Decisio
     registry.mlflow.set_description(version.name, version.version, text)
 
 
-def describe_verdict(decision: Decision) -> tuple[Mapping[str, str], str]:
-    """Tags and Markdown that tell a decision on MLflow's version page."""
+def describe_verdict(decision: Decision, *, run_id: str | None = None) -> tuple[Mapping[str, str], str]:
+    """Tags and Markdown that tell a decision on MLflow's version page, with a link to the run where it is given."""
     tags = {TAG_VERDICT: decision.outcome, TAG_DECISION: decision.id}
     level = "plain thresholds" if decision.method == "thresholds" else f"one-sided alpha {decision.alpha:.4g}"
     look = f", look {decision.look} of {decision.looks}" if decision.looks > 1 else ""
     against = f", champion version {decision.champion}" if decision.champion is not None else ""
-    lines = [f"**evalkit: {_MARKS[decision.outcome]}** ({level}{look}{against})", ""]
+    # Nothing but letters and digits may become part of a link
+    run = f" · [run and scorecard](#/runs/{run_id})" if run_id is not None and run_id.isalnum() else ""
+    lines = [f"**evalkit: {decision.outcome.upper()}** ({level}{look}{against}){run}", ""]
     if decision.rules:
-        lines += ["| rule | result | bound | why |", "|---|---|---|---|"]
-        lines += [_row(rule) for rule in decision.rules]
+        lines += [f"| result{_GAP} | rule{_GAP} | bound{_GAP} | why |", "|:---|:---|:---|:---|"]
+        lines += [_row(rule) for rule in sorted(decision.rules, key=_urgency)]
         lines.append("")
     lines += [f"- {_plain(note)}" for note in decision.notes]
     return tags, "\n".join(lines).rstrip()
@@ -197,7 +202,12 @@ def _move(
 def _row(rule: RuleOutcome) -> str:
     name = f"{rule.rule} [{rule.slice}]" if rule.slice else rule.rule
     bound = "" if rule.bound is None else f"{rule.bound:.4g}"
-    return f"| {_plain(name)} | {_MARKS[rule.outcome]} | {bound} | {_plain(rule.reason)} |"
+    cells = (_MARKS[rule.outcome], _plain(name), bound)
+    return f"| {' | '.join(cell + _GAP for cell in cells)} | {_plain(rule.reason)} |"
+
+
+def _urgency(rule: RuleOutcome) -> int:
+    return ("fail", "inconclusive", "pass").index(rule.outcome)
 
 
 def _plain(text: str) -> str:

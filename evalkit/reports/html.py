@@ -15,6 +15,7 @@ from evalkit.reports import charts
 from evalkit.reports.numbers import interval, number, percent
 from evalkit.reports.samples import Sample
 from evalkit.reports.scorecard import Line, Scorecard, explanation
+from metrics.base import Estimate
 
 _MAX_PIXELS = 16_000_000
 _MAX_SIDE = 192
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         "chart": _chart,
         "picture": _picture,
         "explanation": explanation,
+        "why_none": _why_none,
     }
     environment.globals |= {"score_of": _score_of, "champion_note": _champion_note}
     return environment
@@ -122,6 +124,14 @@ def _champion_note(line: Line) -> Sequence[str]:
         for rule in found
         if rule.difference is not None
     ]
+
+
+def _why_none(estimate: Estimate) -> str:
+    """Why there is no interval; most methods say so themselves."""
+    method = estimate.method
+    if method.startswith("no "):
+        return method
+    return f"no interval: {method}" if method else "no interval"
 
 
 def _score_of(sample: Sample, metric: str | None) -> str:

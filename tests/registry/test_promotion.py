@@ -186,7 +186,16 @@ def test_publishing_again_replaces_only_our_part(registry: Registry, version: Mo
     assert text.startswith("before")
     assert text.endswith("after")
     assert text.count(BEGIN) == text.count(END) == 1
-    assert "❌ fail" in text
+    assert "evalkit: FAIL" in text
+
+
+def test_broken_rules_come_first_and_the_run_is_linked():
+    broken = replace(RULE, outcome="fail", rule="golden/last >= 1")
+    _, markdown = describe_verdict(replace(DECISION, outcome="fail", rules=(RULE, broken)), run_id="ab12")
+    rows = [line for line in markdown.splitlines() if "golden" in line]
+    assert rows[0].startswith("| **FAIL**") and rows[1].startswith("| PASS")
+    assert markdown.splitlines()[0].endswith("](#/runs/ab12)")
+    assert "](" not in describe_verdict(DECISION, run_id="x](javascript:alert(1))")[1]
 
 
 def test_a_table_row_stays_one_row():
