@@ -15,12 +15,13 @@ def metrics(name: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     import judges
+    from evalkit.reports.serialise import to_json
     from metrics.catalogue import catalogue, metric_class
 
     judges.register_metrics()
     specs = [metric_class(name).spec] if name else catalogue()
     if as_json:
-        print_json([asdict(spec) for spec in specs])
+        print_json(to_json(specs))
         return
     from rich.table import Table
 

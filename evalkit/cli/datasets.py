@@ -21,9 +21,8 @@ def dataset() -> None:
 @json_option
 def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], as_json: bool) -> None:
     """Register the file or folder at PATH as NAME; the digest of its content is its version."""
-    from dataclasses import asdict
-
     from evalkit import api
+    from evalkit.reports.serialise import to_json
 
     labels = {}
     for given in label:
@@ -33,7 +32,7 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
         labels[key] = value
     record = api.add_dataset(name, path, split=split, licence=licence, labels=labels)
     if as_json:
-        print_json(asdict(record))
+        print_json(to_json(record))
         return
     click.echo(f"{record.name}@{record.split}: {record.rows} rows, {record.digest[:19]}…")
     note(f"suites and --trained-on call it {record.name}@{record.split}")
@@ -43,13 +42,12 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
 @json_option
 def list_datasets(as_json: bool) -> None:
     """List registered datasets."""
-    from dataclasses import asdict
-
     from evalkit import api
+    from evalkit.reports.serialise import to_json
 
     records = api.list_datasets()
     if as_json:
-        print_json([asdict(record) for record in records])
+        print_json(to_json(records))
         return
     from evalkit.reports import terminal
 

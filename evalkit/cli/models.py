@@ -44,10 +44,9 @@ def register(
     as_json: bool,
 ) -> None:
     """Register a model version NAME together with the suite that judges it."""
-    from dataclasses import asdict
-
     from evalkit import api
     from evalkit.config import load_settings
+    from evalkit.reports.serialise import to_json
 
     settings = load_settings()
     version = api.register(
@@ -62,7 +61,7 @@ def register(
         settings=settings,
     )
     if as_json:
-        print_json(asdict(version) | {"reference": version.reference})
+        print_json(to_json(version))
         return
     click.echo(f"{version.reference} ({version.kind}), judged by the suite {version.suite_digest[:19]}…")
     note(f"stored in {api.describe_store(settings)}; next: evalkit check {version.reference}")
@@ -75,16 +74,15 @@ def register(
 @json_option
 def promote(version: str, alias: str, override: str | None, as_json: bool) -> None:
     """Move an alias to VERSION; refused without a passing decision on its current suite (exit 1)."""
-    from dataclasses import asdict
-
     from evalkit import api
     from evalkit.config import load_settings
+    from evalkit.reports.serialise import to_json
     from evalkit.session import ADVISORY
 
     found = api.find(version)
     moved = api.promote(found, to=alias, override=override)
     if as_json:
-        print_json(asdict(moved))
+        print_json(to_json(moved))
         return
     before = f" (before: version {moved.previous_version})" if moved.previous_version else ""
     click.echo(f"{alias} of {moved.name} is now version {found.version}{before}")
