@@ -210,6 +210,8 @@ def power_scenarios() -> list[Scenario]:
         draw = means(0.6, 0.6, correlation=0.5)
         rule = versus("token_f1", 0.015) | {"expected": 0.6}
         found.append(Scenario("paired mean, margin 0.015", rule, draw, n, assumed=_pilot(0.6)))
+    few = versus("token_f1", 0.15) | {"expected": 0.6}
+    found.append(Scenario("paired mean, margin 0.15", few, means(0.6, 0.6, correlation=0.5), 25, assumed=_pilot(0.6)))
     return found
 
 

@@ -255,15 +255,17 @@ def compare(
             difference = evidence.difference(address, theirs, confidence=0.95)
             its = evidence.other(address, theirs, confidence=0.95)
             change = None if isinstance(difference, Missing) else difference
+            spec = metric_class(stored.metric).spec
             rows.append(
                 ComparisonRow(
                     stored.name,
                     stored.slice,
-                    metric_class(stored.metric).spec.direction_of(stored.key),
+                    spec.direction_of(stored.key),
                     stored.estimate,
                     None if isinstance(its, Missing) else its,
                     change,
                     paired=change is not None and "paired" in change.method,
+                    units=spec.units,
                 )
             )
         if all(row.right is None for row in rows):
@@ -297,7 +299,6 @@ def score(
     """
     import tempfile
 
-    import judges
     from evalkit.generators.process import InProcessGenerator
     from evalkit.reports.active_run import log_to_active_run
     from evalkit.runner.engine import score as run_here
@@ -305,7 +306,6 @@ def score(
     from registry.digests import new_id
     from registry.suite import Suite
 
-    judges.register_metrics()
     judged_by = Suite.load(suite)
     unique = new_id()  # the content of a live object cannot be told, so its outputs are never taken for another's
     subject = Subject(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.config import load_settings
+from evalkit.session import ADVISORY
 from metrics.errors import InputError
 
 Status = Literal["ok", "missing", "warning", "broken"]
@@ -80,8 +81,7 @@ def _stores() -> Iterator[Finding]:
     yield Finding("mlflow tracking", "ok", _hide_password(settings.tracking_uri))
     yield Finding("mlflow registry", "ok", _hide_password(settings.registry_uri))
     if settings.advisory:
-        detail = "our tables are apart from the model registry's database: the gate is advisory"
-        yield Finding("gate", "warning", detail)
+        yield Finding("gate", "warning", ADVISORY)
     from registry.database import check_database
 
     try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings
+from evalkit.runner.outputs import TOKENS
 from evalkit.runner.plan import task_target
 from evalkit.runner.sources import read_sources
 from evalkit.session import Session, open_session
 from metrics.base import Estimate
+from metrics.errors import InputError
 from registry.entities import Evaluation
 from registry.gate.power import Overall, RulePower, overall, predict
 from registry.spec import Task
@@ -67,7 +69,6 @@ def plan(
     Raises:
         InputError: the suite, its data or the model's name cannot be used.
     """
-    judges.register_metrics()
     suite = Suite.load(path)
     with open_session(settings) as session:
         known = _known(session, model) if model else None
@@ -109,15 +110,30 @@ def _cost(name: str, task: Task, n: int, earlier: Evaluation | None, assumed: Ma
     throughput = assumed.get(f"{name}/throughput")
     seconds = n / throughput.value if throughput is not None and throughput.value > 0 else None
     record = earlier.details.get("tasks", {}).get(name, {}) if earlier else {}
-    return TaskCost(name, n, 0.0 if task.outputs else seconds, _dollars(task, n, record.get("tokens")))
+    prices = _prices(name, task)
+    return TaskCost(name, n, 0.0 if task.outputs else seconds, _dollars(prices, n, record.get("tokens") or {}))
 
 
-def _dollars(task: Task, n: int, tokens: Mapping[str, float] | None) -> float | None:
-    """Price in dollars per million tokens, times the tokens that an earlier version used per sample."""
-    price = task.generate.get("price")
-    if not isinstance(price, Mapping) or tokens is None:
-        return None
-    return sum(n * tokens.get(kind, 0.0) * float(price.get(kind, 0)) / 1e6 for kind in ("prompt", "output"))
+def _prices(name: str, task: Task) -> dict[str, float]:
+    """Dollars per million tokens by kind, from ``generate: {price: {prompt: 0.15, output: 0.60}}``."""
+    price = task.generate.get("price", {})
+    sound = isinstance(price, Mapping) and all(
+        kind in TOKENS and isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+        for kind, value in price.items()
+    )
+    if not sound:
+        raise InputError(
+            f"task '{name}': `price: {price}` cannot be used; expected USD per million tokens, such as "
+            "{prompt: 0.15, output: 0.60}"
+        )
+    return dict(price)
+
+
+def _dollars(prices: Mapping[str, float], n: int, tokens: Mapping[str, float | None]) -> float | None:
+    """Prices times the tokens that an earlier version used per sample; None where either is not known."""
+    used = [(price, tokens.get(kind)) for kind, price in prices.items()]
+    known = [price * count for price, count in used if count is not None]
+    return n * sum(known) / 1e6 if known and len(known) == len(used) else None
 
 
 def render(found: SuitePlan, console: Console) -> None:
@@ -126,19 +142,8 @@ def render(found: SuitePlan, console: Console) -> None:
 
     based = f"values and speed of {found.based_on}" if found.based_on else "the suite alone (--model NAME knows more)"
     console.print(f"[bold]{found.suite}[/bold]: assumes {based}")
-    rows = [
-        terminal.PowerRow(
-            rule.rule + (f" [{rule.slice}]" if rule.slice else ""),
-            rule.n,
-            rule.truth,
-            rule.power,
-            rule.needed,
-            rule.basis,
-        )
-        for rule in found.rules
-    ]
-    if rows:
-        terminal.power(rows, console, overall=found.overall.independent if found.overall else None)
+    if found.rules:
+        terminal.power(found.rules, console, overall=found.overall.independent if found.overall else None)
     for task in found.tasks:
         time = "time unknown before the first evaluation" if task.seconds is None else f"about {task.seconds:,.0f} s"
         money = "" if task.dollars is None else f", about {task.dollars:,.2f} USD"

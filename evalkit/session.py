@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import judges
 from evalkit.config import Settings, load_settings
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from registry.store import Registry
 
 CHAMPION = "champion"
+ADVISORY = "advisory: our tables are apart from the model registry's database, so the gate only advises"
 Report = Callable[["Progress"], None]
 
 
@@ -125,6 +125,8 @@ class Session:
         )
         if evaluation.preset == QUICK:
             decision = replace(decision, notes=(*decision.notes, "a quick look: it does not count for promotion"))
+        if self.settings.advisory:
+            decision = replace(decision, notes=(*decision.notes, ADVISORY))
         decision = self.registry.save_decision(decision)
         if evaluation.preset != QUICK:
             publish_verdict(self.registry, version, decision)
@@ -147,11 +149,9 @@ def open_session(settings: Settings | None = None) -> Iterator[Session]:
     """Open the project that the working folder belongs to, or the one given by `settings`."""
     from registry.store import Registry
 
-    judges.register_metrics()
     resolved = settings or load_settings()
-    local = resolved.tracking_uri.startswith("sqlite:")
-    if local or resolved.database_url.startswith("sqlite:"):
-        resolved.home.mkdir(parents=True, exist_ok=True)
+    local = not resolved.tracking_uri.startswith(("http:", "https:", "databricks"))
+    resolved.home.mkdir(parents=True, exist_ok=True)
     registry = Registry(
         resolved.database_url,
         resolved.tracking_uri,

@@ -60,8 +60,10 @@ class Leases:
         self._engine = engine
         self._workspace = workspace
 
-    def acquire(self, key: str, *, wait: float = 0.0) -> Lease:
+    def acquire(self, key: str, *, wait: float = 0.0, what: str | None = None) -> Lease:
         """Take the lease on `key`, for at most `wait` seconds waiting for a live holder to release it.
+
+        `what` names the work in messages, where the key does not speak for itself.
 
         Raises:
             LeaseHeldError: a live process holds it; the message says which.
@@ -70,7 +72,7 @@ class Leases:
         deadline = time.monotonic() + wait
         while True:
             try:
-                self._take(lease)
+                self._take(lease, what or key)
             except LeaseHeldError:
                 if time.monotonic() >= deadline:
                     raise
@@ -90,7 +92,7 @@ class Leases:
         with writing(self._engine) as session:
             session.execute(delete(LeaseRow).where(LeaseRow.token == lease.token))
 
-    def _take(self, lease: Lease) -> None:
+    def _take(self, lease: Lease, what: str) -> None:
         with writing(self._engine) as session:
             row = session.get(LeaseRow, (self._workspace, lease.key), with_for_update=True)
             now = now_ms()
@@ -98,7 +100,7 @@ class Leases:
                 if _alive(row, now):
                     seconds = max(0, now - row.acquired_at) // 1000
                     raise LeaseHeldError(
-                        f"'{lease.key}' is being worked on by process {row.pid} on {row.host.partition('/')[0]} "
+                        f"{what} is being worked on by process {row.pid} on {row.host.partition('/')[0]} "
                         f"for {seconds} s; wait for it or stop it"
                     )
             else:

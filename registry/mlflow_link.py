@@ -21,6 +21,12 @@ OWN_FOLDER = "evalkit"
 _LOGGED = re.compile(r"^models:/(?P<id>m-[0-9a-f]{8,})$")
 _VERSION = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:/(?P<version>[0-9]+)|@(?P<alias>[^/@]+))$")
 _RUN = re.compile(r"^runs:/(?P<run>[0-9a-zA-Z]+)/(?P<path>.+)$")
+_TALKATIVE = (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.store.model_registry.abstract_store",
+    "mlflow.tracking.client",
+)
 _GLOBAL_URI = threading.RLock()
 
 
@@ -74,7 +80,7 @@ class MlflowLink:
         from mlflow import MlflowClient
 
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.client"):
+        for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
         with told(f"the MLflow store {_safe(self.tracking_uri)} cannot be used"):
             return MlflowClient(self.tracking_uri, self.registry_uri)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from judges import register_metrics
 from metrics.catalogue import names
 from registry.spec import SuiteSpec
 
@@ -14,6 +15,7 @@ PUBLISHED = Path(__file__).with_name("suite.schema.json")
 
 def suite_schema() -> dict[str, Any]:
     """The JSON Schema of a suite file; names of metrics are offered, those of later versions accepted."""
+    register_metrics()
     schema: dict[str, Any] = SuiteSpec.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "evalkit suite"

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from judges import register_metrics
 from metrics.base import PRIMARY, MetricSpec
 from metrics.catalogue import get as get_metric
 from metrics.catalogue import metric_class
@@ -23,6 +24,8 @@ from registry.yaml_source import MAX_BYTES, Document, read_yaml
 from registry.yaml_source import Path as Place
 
 __all__ = ["Suite", "canonical", "template"]
+
+register_metrics()  # a suite may name what the judges score
 
 _AUTOMATIC = ("latency", "throughput", "peak_memory")
 """Speed metrics that every generating task has without naming them."""

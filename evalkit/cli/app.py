@@ -12,10 +12,14 @@ from collections.abc import Sequence
 
 import click
 
+from evalkit.cli.failures import explain
 from evalkit.cli.output import fail_line
 from metrics.errors import InputError, did_you_mean
 
 EXIT_OK, EXIT_FAIL, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
+
+_RETRIES = "2"
+"""MLflow's own seven keep somebody who mistyped a server's address waiting for four minutes."""
 
 _COMMANDS = {
     "check": "evalkit.cli.evaluation:check",
@@ -75,8 +79,9 @@ def app() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line and return the exit code; bad input becomes one line on standard error."""
+    """Run the command line and return the exit code; bad input, and what the surroundings do wrong, is one line."""
     as_json = "--json" in arguments
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     try:
         result = app.main(args=list(arguments), prog_name="evalkit", standalone_mode=False)
     except click.ClickException as error:
@@ -85,33 +90,19 @@ def run(arguments: Sequence[str]) -> int:
     except InputError as error:
         fail_line(str(error), as_json=as_json)
         return getattr(error, "exit_code", EXIT_USAGE)
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        line = f"this needs the package '{error.name}', which is not installed: pip install 'evalkit[{extra}]'"
-        fail_line(line, as_json=as_json)
-        return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
         fail_line("interrupted; the same command continues where this one stopped", as_json=as_json)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        fail_line(line, as_json=as_json)
+        return EXIT_USAGE
     return result if isinstance(result, int) else EXIT_OK
 
-
-_EXTRAS = {
-    "torch": "images",
-    "transformers": "text",
-    "tokenizers": "text",
-    "safetensors": "images",
-    "diffusers": "diffusion",
-    "openai": "endpoints",
-    "altair": "charts",
-    "vl_convert": "charts",
-    "psycopg": "postgres",
-    "sklearn": "demo",
-}
 
 __all__ = ["EXIT_FAIL", "EXIT_INCONCLUSIVE", "EXIT_OK", "EXIT_USAGE", "app", "run"]

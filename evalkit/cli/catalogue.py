@@ -11,12 +11,13 @@ from evalkit.cli.output import console, json_option, print_json
 @click.argument("name", required=False)
 @json_option
 def metrics(name: str | None, as_json: bool) -> None:
-    """List the metrics, or tell all about the one called NAME."""
+    """List the metrics, or tell all about the one called NAME, its interval among it."""
     from dataclasses import asdict
 
-    import judges  # noqa: F401  (adds its scorers to the catalogue)
+    import judges
     from metrics.catalogue import catalogue, metric_class
 
+    judges.register_metrics()
     specs = [metric_class(name).spec] if name else catalogue()
     if as_json:
         print_json([asdict(spec) for spec in specs])
@@ -30,11 +31,12 @@ def metrics(name: str | None, as_json: bool) -> None:
             shown = ", ".join(shown) if isinstance(shown, tuple) else shown
             table.add_row(field, "" if shown is None else str(shown))
     else:
-        table = Table("metric", "measures", "range", "better", "interval", box=None, header_style="bold")
+        wide = console().width >= 100
+        columns = ["metric", "measures", "range", "better", *(["interval"] if wide else [])]
+        table = Table(*columns, box=None, header_style="bold")
         for spec in specs:
-            low, high = (
-                ("-∞" if spec.low is None else f"{spec.low:g}"),
-                ("∞" if spec.high is None else f"{spec.high:g}"),
-            )
-            table.add_row(spec.name, spec.measures, f"{low} to {high}", spec.direction, spec.interval)
+            low = "-∞" if spec.low is None else f"{spec.low:g}"
+            high = "∞" if spec.high is None else f"{spec.high:g}"
+            cells = [spec.name, spec.measures, f"{low} to {high}", spec.direction]
+            table.add_row(*cells, *([spec.interval] if wide else []))
     console().print(table)

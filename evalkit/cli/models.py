@@ -78,6 +78,8 @@ def promote(version: str, alias: str, override: str | None, as_json: bool) -> No
     from dataclasses import asdict
 
     from evalkit import api
+    from evalkit.config import load_settings
+    from evalkit.session import ADVISORY
 
     found = api.find(version)
     moved = api.promote(found, to=alias, override=override)
@@ -86,6 +88,8 @@ def promote(version: str, alias: str, override: str | None, as_json: bool) -> No
         return
     before = f" (before: version {moved.previous_version})" if moved.previous_version else ""
     click.echo(f"{alias} of {moved.name} is now version {found.version}{before}")
+    if load_settings().advisory:
+        note(ADVISORY)
 
 
 @click.command(name="list", short_help="Models and versions with their verdicts.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -158,6 +159,15 @@ class Dataset:
             made.append(Request(row["sample_id"], position, sample_seed(seed, position), row["prompt"], columns))
         return made
 
+    @cached_property
+    def requests_digest(self) -> str:
+        """Digest of what `requests` hands to a generator, whatever the seed; expected answers are not in it."""
+        asked = self.requests(0)
+        return content_digest(
+            ("sample_id", "prompt", "row"),
+            ({"sample_id": one.sample_id, "prompt": one.prompt, "row": one.row} for one in asked),
+        )
+
     def find_overlap(self, other: Dataset, *, examples: int = 5) -> Overlap:
         """Return which rows are also in `other`: the same image, or the same text but for case and space."""
         known = set(other.fingerprints)
@@ -166,8 +176,8 @@ class Dataset:
         return Overlap(len(shared), len(shared) / len(self), tuple(shared[:examples]))
 
 
-def content_digest(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Digest of rows whose values are texts, lists of texts or None, over canonical JSON lines."""
+def content_digest(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Digest of rows of JSON values over canonical JSON lines; None counts as absent."""
     hashed = hashlib.sha256(json.dumps(sorted(columns)).encode())
     for row in rows:
         line = json.dumps({k: v for k, v in row.items() if v is not None}, sort_keys=True, ensure_ascii=False)

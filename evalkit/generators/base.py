@@ -18,7 +18,7 @@ class GenerationFailed(InputError):  # noqa: N818 - a state of the generator, as
     """A generator that gives nothing usable: it could not be loaded, crashed, ran out of time or only errs."""
 
 
-FOR_EVALKIT = frozenset({"call", "env", "time_limit"})
+FOR_EVALKIT = frozenset({"call", "env", "price", "time_limit"})
 """Settings under a task's ``generate`` that evalkit reads itself and no generator sees."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,16 +115,27 @@ def log_evaluation(
     return run_id
 
 
+_NO_URLS = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence MLflow's notices while logging; errors still arrive as exceptions."""
-    logger = logging.getLogger("mlflow")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence notices while logging, on standard output too; errors still arrive as exceptions."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "psycopg")]
+    levels = [logger.level for logger in loggers]
+    printing = os.environ.get(_NO_URLS)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    os.environ[_NO_URLS] = "true"
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if printing is None:
+            del os.environ[_NO_URLS]
+        else:
+            os.environ[_NO_URLS] = printing
 
 
 def _client(settings: Settings) -> MlflowClient:

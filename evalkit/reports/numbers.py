@@ -19,12 +19,18 @@ def number(value: float | None, units: str = "") -> str:
 
 
 def interval(estimate: Estimate, units: str = "", *, signed: bool = False) -> str:
-    """``0.842 [0.811, 0.869]``, or the value with ``no interval``."""
+    """``0.842 [0.811, 0.869]``, the unit once where all three numbers have it; or the value with ``no interval``."""
     sign = "+" if signed and math.isfinite(estimate.value) and estimate.value > 0 else ""
     value = sign + number(estimate.value, units)
     if estimate.low is None or estimate.high is None:
         return value if value == "n/a" else f"{value} (no interval)"
-    return f"{value} [{number(estimate.low, units)}, {number(estimate.high, units)}]"
+    texts = [value, number(estimate.low, units), number(estimate.high, units)]
+    unit = value.partition(" ")[2]
+    if unit and all(text.endswith(f" {unit}") for text in texts):
+        texts = [text.removesuffix(f" {unit}") for text in texts]
+    else:
+        unit = ""
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" + (f" {unit}" if unit else "")
 
 
 def percent(share: float) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from evalkit.reports.numbers import interval, number, percent
-from evalkit.reports.scorecard import Line, Scorecard, explanation, utc
+from evalkit.reports.scorecard import Line, Scorecard, Section, explanation, utc
 from metrics.base import Direction, Estimate
 from registry.entities import DatasetRecord, Decision, ModelVersion, RuleOutcome
+
+if TYPE_CHECKING:
+    from registry.gate.power import RulePower
 
 NARROW = 84
 _STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
@@ -36,6 +39,7 @@ class ComparisonRow:
         left, right: the two estimates; None where one has no result.
         difference: left minus right; None where it cannot be computed.
         paired: whether the difference is paired by sample.
+        units: of all three numbers.
     """
 
     name: str
@@ -45,6 +49,7 @@ class ComparisonRow:
     right: Estimate | None
     difference: Estimate | None
     paired: bool = False
+    units: str = ""
 
     @property
     def standing(self) -> Standing:
@@ -59,27 +64,6 @@ class ComparisonRow:
         return "better" if (difference.low > 0) == (self.direction == "higher") else "worse"
 
 
-@dataclass(frozen=True, slots=True)
-class PowerRow:
-    """What ``suite check`` says of one rule before anything is spent.
-
-    Attributes:
-        rule: the rule as text.
-        n: samples that the suite gives it.
-        assumed: the true value that is assumed; None where none could be.
-        probability: of passing if the assumption holds; None where it is undecidable.
-        needed: samples for 80 % power; None where samples do not help.
-        note: one line for people.
-    """
-
-    rule: str
-    n: int | None
-    assumed: float | None
-    probability: float | None
-    needed: int | None
-    note: str = ""
-
-
 def show(card: Scorecard, console: Console) -> None:
     """Print a scorecard: the verdict first, then the four quadrants."""
     verdict(console, card.title, card.verdict, card.headline)
@@ -87,11 +71,7 @@ def show(card: Scorecard, console: Console) -> None:
     gated = {id(rule) for section in card.sections for line in section.lines for rule in line.rules}
     for section in card.sections:
         console.print()
-        console.print(_literal(section.quadrant.capitalize(), "bold"))
-        if not section.measured:
-            console.print(_literal("  not measured", "dim"))
-            continue
-        _lines(section.lines, card.champion, console)
+        _section(section, card.champion, console)
     if card.levels:
         console.print()
         console.print(_literal(f"intervals: {card.levels}", "dim"))
@@ -149,12 +129,12 @@ def compare(left: str, right: str, rows: Sequence[ComparisonRow], console: Conso
         return
     wide = console.width >= NARROW
     table = _table(
-        "metric", *(["left", "right"] if wide else []), "difference", "left is", numbers=(1, 2, 3) if wide else (1,)
+        "metric", *(["left", "right"] if wide else []), "difference", "left is", numbers=(1, 2) if wide else ()
     )
     for row in rows:
         name = f"{_ARROW[row.direction]} {row.name}" + (f" [{row.slice}]" if row.slice else "")
-        both = [number(row.left.value if row.left else None), number(row.right.value if row.right else None)]
-        difference = "not comparable" if row.difference is None else interval(row.difference, signed=True)
+        both = [number(side.value if side else None, row.units) for side in (row.left, row.right)]
+        difference = "not comparable" if row.difference is None else interval(row.difference, row.units, signed=True)
         style = {"better": "green", "worse": "red"}.get(row.standing, "")
         cells = [name, *(both if wide else []), difference + (" *" if row.paired else "")]
         table.add_row(*map(_literal, cells), _literal(row.standing, style))
@@ -190,20 +170,19 @@ def datasets(found: Sequence[DatasetRecord], console: Console) -> None:
     console.print(table)
 
 
-def power(rows: Sequence[PowerRow], console: Console, *, overall: float | None = None) -> None:
+def power(rows: Sequence[RulePower], console: Console, *, overall: float | None = None) -> None:
     """Print what the gate can decide at the suite's sample sizes."""
     wide = console.width >= NARROW
     table = _table("rule", "n", *(["if the truth is"] if wide else []), "passes", "for 80 %", numbers=(1, 2, 3, 4))
     for row in rows:
-        cells = [row.rule, "" if row.n is None else f"{row.n:,}"]
-        cells += [number(row.assumed)] if wide else []
-        cells += ["undecidable" if row.probability is None else percent(row.probability)]
+        cells = [_rule_name(row), f"{row.n:,}"]
+        cells += [number(row.truth)] if wide else []
+        cells += ["unknown" if row.power is None else "undecidable" if row.truth is None else percent(row.power)]
         cells += ["" if row.needed is None else f"{row.needed:,}"]
         table.add_row(*map(_literal, cells))
     console.print(table)
     for row in rows:
-        if row.note:
-            console.print(_literal(f"  {row.rule}: {row.note}", "dim"))
+        console.print(_literal(f"  {_rule_name(row)}: {row.basis}", "dim"))
     if overall is not None:
         console.print(_literal(f"All rules together pass {percent(overall)} of the time.", "bold"))
 
@@ -216,26 +195,31 @@ def warnings(texts: Iterable[str], console: Console) -> None:
         console.print(line)
 
 
-def _lines(lines: Sequence[Line], champion: int | None, console: Console) -> None:
-    if console.width < NARROW:
-        return _narrow_lines(lines, console)
-    beside = [f"champion v{champion}"] if champion is not None else []
-    table = _table("metric", "value [interval]", *beside, "n", "gate", numbers=(1, 2, 3) if beside else (1, 2))
-    for line in lines:
-        other = [interval(line.champion, line.units) if line.champion else "none"] if beside else []
-        cells = [f"{_ARROW[line.direction]} {line.label}", interval(line.estimate, line.units), *other, _n(line)]
+def _section(section: Section, champion: int | None, console: Console) -> None:
+    """Print a quadrant; the number of samples stands in its heading where all lines share it."""
+    heading = _literal(section.quadrant.capitalize(), "bold")
+    if not section.measured:
+        console.print(heading)
+        console.print(_literal("  not measured", "dim"))
+        return
+    samples = {_n(line) for line in section.lines}
+    if len(samples) == 1:
+        heading.append_text(_literal(f"  n={min(samples)}", "dim"))
+    console.print(heading)
+    wide, apart = console.width >= NARROW, len(samples) > 1
+    beside = [f"champion v{champion}"] if champion is not None and wide else []
+    headers = ["metric", "value [interval]", *beside, *(["n"] if apart else []), "gate"]
+    table = _table(*headers, numbers=(len(headers) - 2,) if apart else ())
+    for line in section.lines:
+        cells = [f"{_ARROW[line.direction]} {line.label}", interval(line.estimate, line.units)]
+        cells += [interval(line.champion, line.units) if line.champion else "none"] if beside else []
+        cells += [_n(line)] if apart else []
         table.add_row(*map(_literal, cells), _outcome(line.outcome))
     console.print(table)
-    return None
 
 
-def _narrow_lines(lines: Sequence[Line], console: Console) -> None:
-    table = _table("metric", "value [interval]", "gate", numbers=(1,))
-    for line in lines:
-        value = f"{interval(line.estimate, line.units)}\nn={_n(line)}"
-        name = f"{_ARROW[line.direction]} {line.label}"
-        table.add_row(_literal(name), _literal(value), _outcome(line.outcome))
-    console.print(table)
+def _rule_name(row: RulePower) -> str:
+    return row.rule + (f" [{row.slice}]" if row.slice else "")
 
 
 def _n(line: Line) -> str:

@@ -203,7 +203,7 @@ def run(
         return known
     if known is None:
         plan.load()
-    lease = registry.acquire(f"evaluate:{plan.digest}")
+    lease = registry.acquire(f"evaluate:{plan.digest}", what=f"the evaluation of {version.reference}")
     try:
         with _heartbeat(registry, lease):
             return _Session(registry, settings, version, plan, lease, progress, log).evaluate()

@@ -20,6 +20,8 @@ from metrics.base import Batch
 from metrics.errors import InputError
 
 SUFFIX = "parquet"
+TOKENS = ("prompt", "output")
+"""Kinds of tokens that are counted and have a price."""
 Produce = Callable[[Rows, Path], None]
 
 
@@ -101,7 +103,18 @@ def inspect_outputs(path: Path, rows: Rows) -> Facts:
         "seconds": _number(metadata.get("seconds")),
         "peak_memory": _number(metadata.get("peak_memory")),
         "hardware": metadata.get("hardware") or None,
+        "tokens": {name: _tokens(table.column(f"{name}_tokens")) for name in TOKENS},
     }
+
+
+def mean_tokens(facts: Sequence[Facts]) -> dict[str, float | None]:
+    """Mean prompt and output tokens of a sample, over the samples that tell them; None where none does."""
+    means: dict[str, float | None] = {}
+    for name in TOKENS:
+        counts = [shard["tokens"][name] for shard in facts if "tokens" in shard]
+        samples = sum(count for _, count in counts)
+        means[name] = sum(total for total, _ in counts) / samples if samples else None
+    return means
 
 
 def speed_batch(folder: ShardFolder, wanted: Rows) -> Batch:
@@ -157,6 +170,11 @@ def _empty(table: pa.Table) -> int:
     """Usable outputs that hold no text: white space, or nothing at all."""
     usable = table.filter(pc.is_null(table.column("error"))).column("text")
     return int(pc.sum(pc.equal(pc.utf8_trim_whitespace(usable), "")).as_py() or 0)
+
+
+def _tokens(column: pa.ChunkedArray) -> tuple[int, int]:
+    """Sum, and the number of samples that it is over."""
+    return int(pc.sum(column).as_py() or 0), len(column) - column.null_count
 
 
 def _number(text: str | None) -> float | None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.datasets import Dataset
+from evalkit.generators.base import FOR_EVALKIT
 from evalkit.generators.seeds import SEED_SCHEME
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
@@ -32,9 +33,7 @@ STORED_SHARD = 4096
 """Rows per shard where outputs are only read."""
 PER_SHARD_COLUMNS = frozenset({"samples", "seconds", "peak_memory"})
 FEATURE_COLUMNS = frozenset({"features", "probabilities"})
-ENGINE_SETTINGS = frozenset({"call", "env", "time_limit"})
-"""Keys of `generate` that evalkit reads itself and does not hand to the generator."""
-_NO_EFFECT = frozenset({"env", "time_limit", "batch_size"})
+_NO_EFFECT = FOR_EVALKIT - {"call"} | {"batch_size"}
 """Keys of `generate` that leave the outputs as they are."""
 _SEEN_BY_GENERATOR = ("id", "prompt", "text", "image")
 _AUTOMATIC = ("latency", "throughput", "peak_memory")
@@ -183,9 +182,9 @@ class TaskPlan:
     @cached_property
     def outputs_identity(self) -> dict[str, Any]:
         """Everything that the stored outputs depend on."""
-        columns = self.task.columns.model_dump(mode="json")
         if self.product == "stored":
             assert self.outputs is not None and self.data is not None
+            columns = self.task.columns.model_dump(mode="json")
             read = {k: columns[k] for k in ("id", "output", "prompt", "image")}
             return {"outputs": self.outputs.digest, "data": self.data.digest, "columns": read}
         return {
@@ -193,8 +192,7 @@ class TaskPlan:
             "generator": dict(self.subject.generator),
             "call": self.task.generate.get("call"),
             "product": self.product,
-            "data": self.data.digest if self.data else None,
-            "columns": {k: columns[k] for k in _SEEN_BY_GENERATOR},
+            "requests": self.data.requests_digest if self.data else None,
             "settings": {k: v for k, v in self.settings.items() if k not in _NO_EFFECT},
             "seed": self.seed,
             "seed_scheme": SEED_SCHEME,
@@ -298,7 +296,7 @@ def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSourc
     if product != "stored" and subject.open is None and "call" not in task.generate:
         raise InputError(f"task '{name}': {subject.name} generates nothing; give the task a file of `outputs`")
     target, open_ended = task_target(name, task, suite.spec, data, preset)
-    settings = {key: value for key, value in task.generate.items() if key not in ENGINE_SETTINGS}
+    settings = {key: value for key, value in task.generate.items() if key not in FOR_EVALKIT}
     return TaskPlan(
         name,
         task,

@@ -23,7 +23,7 @@ from evalkit.runner.features import (
     reference_key,
     reference_state,
 )
-from evalkit.runner.outputs import TaskOutputs, quality_warnings, speed_batch
+from evalkit.runner.outputs import TaskOutputs, mean_tokens, quality_warnings, speed_batch
 from evalkit.runner.plan import MetricPlan, TaskPlan
 from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
@@ -209,6 +209,7 @@ class TaskWork:
             "shard_size": self.plan.shard_size,
             "open_ended": self.plan.open_ended,
             "hardware": ", ".join(hardware) or None,
+            "tokens": mean_tokens([facts for _, facts in shards]),
             "extractor": self.plan.loaded_extractor.identity() if self.plan.loaded_extractor else None,
             "data": {"name": data.name, "digest": data.digest, "rows": len(data)} if data else None,
             "reference": {"name": reference.dataset.name, "digest": reference.dataset.digest} if reference else None,

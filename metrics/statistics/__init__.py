@@ -15,12 +15,10 @@ from metrics.statistics.looks import alpha_at, alpha_shares, one_sided
 from metrics.statistics.multiplicity import holm
 from metrics.statistics.pairing import independent_difference
 from metrics.statistics.power import (
+    bounded_difference_power,
+    bounded_mean_power,
     mean_power,
-    mean_samples_needed,
-    paired_power,
-    paired_rate_deviation,
     rate_power,
-    rate_samples_needed,
     samples_needed,
 )
 
@@ -28,19 +26,17 @@ __all__ = [
     "Comparison",
     "alpha_at",
     "alpha_shares",
+    "bounded_difference_power",
+    "bounded_mean_power",
     "clopper_pearson_interval",
     "compare_paired",
     "constant_interval",
     "holm",
     "independent_difference",
     "mean_power",
-    "mean_samples_needed",
     "one_sided",
-    "paired_power",
-    "paired_rate_deviation",
     "quantile_interval",
     "rate_power",
-    "rate_samples_needed",
     "samples_needed",
     "t_interval",
     "tango_interval",

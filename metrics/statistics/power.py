@@ -11,30 +11,37 @@ from scipy import special
 from metrics.errors import InputError
 from metrics.statistics.intervals import normal_quantile, t_quantile, wilson_interval
 from metrics.statistics.looks import one_sided
+from metrics.statistics.rows import FEW_OFF_THE_EDGE
 
 Side = Literal["min", "max"]
 MOST = 10**8
 
 
 def rate_power(rate: float, n: int, *, limit: float, alpha: float = 0.05, side: Side = "min") -> float:
-    """Probability that the Wilson bound of a rate clears its limit, exact over the binomial outcomes.
+    """Probability that the exact one-sided bound of a rate clears its limit, from the binomial distribution.
+
+    The bound is that of Clopper and Pearson (`clopper_pearson_interval`), as the gate takes it.
 
     Args:
-        rate: the true rate.
-        n: samples.
-        limit: the rule's limit; a bound equal to it passes.
+        rate: the true rate, 0 to 1.
+        n: samples, at least 1.
+        limit: the rule's limit, 0 to 1; a bound equal to it passes.
         alpha: one-sided level.
         side: ``min`` asks for a lower bound of at least `limit`, ``max`` for an upper bound of at most it.
     """
     _check_share(rate, "rate")
     _check_share(limit, "limit")
     _check_n(n)
-    if side == "max":  # the bound is symmetric: failures of a `max` rule are successes of a `min` rule
+    one_sided(alpha)
+    if side == "max":  # failures of a `max` rule are successes of a `min` rule
         rate, limit = 1 - rate, 1 - limit
-    needed = _successes_needed(n, limit, one_sided(alpha))
-    if needed > n:
-        return 0.0
-    return 1.0 if needed == 0 else float(special.bdtrc(needed - 1, n, rate))
+    if limit <= 0:
+        return 1.0
+    low, high = 0, n + 1  # the fewest successes that at most alpha of all samples reach with the rate at its limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if special.bdtrc(middle - 1, n, limit) <= alpha else (middle, high)
+    return 0.0 if high > n else float(special.bdtrc(high - 1, n, rate))
 
 
 def mean_power(
@@ -63,20 +70,42 @@ def mean_power(
     return min(1.0, max(0.0, power)) if math.isfinite(power) else float(shift > 0)
 
 
-def paired_power(difference: float, deviation: float, n: int, *, margin: float = 0.0, alpha: float = 0.05) -> float:
-    """Probability that candidate minus champion is shown to lie above ``-margin``; higher is better.
+def bounded_mean_power(
+    mean: float, deviation: float, n: int, *, limit: float, alpha: float = 0.05, side: Side = "min"
+) -> float:
+    """Probability that the one-sided bound of a mean of scores in [0, 1] clears its limit.
 
-    `difference` and `deviation` are the true mean and standard deviation of one pair's difference.
+    As `mean_power`, but fewer than 30 samples have a bound as wide as a rate's (`metrics.statistics.rows`), of which
+    a mean that varies little clears much less, or not at all.
     """
-    return mean_power(difference, deviation, n, limit=-margin, alpha=alpha)
+    if n >= FEW_OFF_THE_EDGE or n < 2:
+        return mean_power(mean, deviation, n, limit=limit, alpha=alpha, side=side)
+    if side == "max":
+        mean, limit = 1 - mean, 1 - limit
+    quantile = t_quantile(one_sided(alpha), n - 1)
+    lowest = limit + quantile * math.sqrt(max(0.0, limit * (1 - limit)) / n)  # whose Wilson bound is the limit
+    return 0.0 if lowest > 1 else float(special.ndtr((mean - lowest) * math.sqrt(n) / deviation))
 
 
-def paired_rate_deviation(rate_a: float, rate_b: float, correlation: float = 0.0) -> float:
-    """Standard deviation of one pair's difference of two 0/1 scores with the given correlation."""
-    _check_share(rate_a, "rate_a")
-    _check_share(rate_b, "rate_b")
-    a, b = rate_a * (1 - rate_a), rate_b * (1 - rate_b)
-    return math.sqrt(max(0.0, a + b - 2 * correlation * math.sqrt(a * b)))
+def bounded_difference_power(
+    difference: float, deviation: float, n: int, *, limit: float, alpha: float = 0.05, side: Side = "min"
+) -> float:
+    """Probability that the one-sided bound of a paired difference of scores in [0, 1] clears its limit.
+
+    As `mean_power`, but with fewer than 30 pairs gains and losses have bounds of their own, each as wide as a rate's,
+    that MOVER combines (`metrics.statistics.pairing`); the differences are taken to be normal.
+    """
+    if n >= FEW_OFF_THE_EDGE or n < 2:
+        return mean_power(difference, deviation, n, limit=limit, alpha=alpha, side=side)
+    if side == "max":
+        difference, limit = -difference, -limit
+    z = difference / deviation
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    gain = min(1.0, deviation * (density + z * float(special.ndtr(z))))
+    loss = min(1.0, max(0.0, gain - difference))
+    ends = {"confidence": one_sided(alpha), "degrees": n - 1}
+    below, above = gain - wilson_interval(gain, n, **ends)[0], wilson_interval(loss, n, **ends)[1] - loss
+    return float(special.ndtr((difference - math.hypot(below, above) - limit) * math.sqrt(n) / deviation))
 
 
 def samples_needed(power_at: Callable[[int], float], *, power: float = 0.8, most: int = MOST) -> int | None:
@@ -92,52 +121,6 @@ def samples_needed(power_at: Callable[[int], float], *, power: float = 0.8, most
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power_at(middle) >= power else (middle, high)
-    return high
-
-
-def rate_samples_needed(
-    rate: float, *, limit: float, alpha: float = 0.05, power: float = 0.8, side: Side = "min", most: int = MOST
-) -> int | None:
-    """Samples from which `rate_power` reaches `power`, None where it never does.
-
-    A rate's power is a saw tooth in n; the answer is raised past later teeth that dip below `power`.
-    """
-    if (rate <= limit) if side == "min" else (rate >= limit):
-        return None
-
-    def power_at(n: int) -> float:
-        return rate_power(rate, n, limit=limit, alpha=alpha, side=side)
-
-    found = samples_needed(power_at, power=power, most=most)
-    if found is None:
-        return None
-    tooth = min(5000, math.ceil(1 / max(min(limit, 1 - limit), 2e-4)))
-    n, reach = found, found + 2 * tooth
-    while n < reach:
-        if power_at(n) < power:
-            found, reach = n + 1, n + 1 + 2 * tooth
-        n += 1
-        if n > most:
-            return None
-    return found
-
-
-def mean_samples_needed(
-    mean: float, deviation: float, *, limit: float, alpha: float = 0.05, power: float = 0.8, side: Side = "min"
-) -> int | None:
-    """Fewest samples at which `mean_power` reaches `power`; None where the mean does not clear the limit."""
-    if (mean <= limit) if side == "min" else (mean >= limit):
-        return None
-    return samples_needed(lambda n: mean_power(mean, deviation, n, limit=limit, alpha=alpha, side=side), power=power)
-
-
-def _successes_needed(n: int, limit: float, confidence: float) -> int:
-    """Fewest successes whose Wilson lower bound reaches the limit; n + 1 where none does."""
-    low, high = -1, n + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        clears = wilson_interval(middle / n, n, confidence=confidence)[0] >= limit
-        low, high = (low, middle) if clears else (middle, high)
     return high
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from metrics.base import Estimate
 from metrics.errors import InputError
+from metrics.statistics.multiplicity import holm
 from registry.digests import digest, new_id, now_ms
 from registry.entities import Decision, Evaluation, ModelVersion, Outcome, RuleOutcome
 from registry.gate.bounds import Reading, clears, p_broken, read, two_sided
@@ -64,7 +65,7 @@ def decide(
     alpha = gate.alpha_at(look)
     next_alpha = gate.alpha_at(min(look + 1, gate.looks))
     judge = _Judge(gate, evidence, evaluation, alpha, next_alpha, tests=len(checks))
-    outcomes = _by_holm([judge.outcome(check) for check in checks], alpha) if checks else []
+    outcomes = _by_holm([judge.outcome(check) for check in checks], alpha)
     outcomes += [_without_results(task) for task in _tasks_without_results(suite, evaluation)]
     notes += _notes(gate, evaluation, look)
     outcome = _verdict(outcomes)
@@ -235,17 +236,8 @@ def _by_threshold(check: Check, reading: Reading, seen: RuleOutcome) -> RuleOutc
 
 def _by_holm(outcomes: Sequence[RuleOutcome], alpha: float) -> list[RuleOutcome]:
     """Mark as failed what is broken at the Holm-corrected level; a check without a p-value counts as one of 1."""
-    rejected: set[int] = set()
-    ranked = sorted(range(len(outcomes)), key=lambda i: _p(outcomes[i]))
-    for rank, i in enumerate(ranked):
-        if _p(outcomes[i]) > alpha / (len(outcomes) - rank):
-            break
-        rejected.add(i)
-    return [_broken(o) if i in rejected else o for i, o in enumerate(outcomes)]
-
-
-def _p(outcome: RuleOutcome) -> float:
-    return 1.0 if outcome.p_broken is None else outcome.p_broken
+    adjusted = holm([1.0 if o.p_broken is None else o.p_broken for o in outcomes])
+    return [_broken(o) if p <= alpha else o for o, p in zip(outcomes, adjusted, strict=True)]
 
 
 def _broken(outcome: RuleOutcome) -> RuleOutcome:

@@ -10,9 +10,15 @@ from functools import partial
 from metrics.base import Estimate, Metric, SampleMetric
 from metrics.catalogue import get
 from metrics.statistics.intervals import t_quantile
-from metrics.statistics.power import mean_power, samples_needed
-from registry.gate.exact import rate_power
-from registry.gate.rules import Side, margin_text, side_of
+from metrics.statistics.power import (
+    Side,
+    bounded_difference_power,
+    bounded_mean_power,
+    mean_power,
+    rate_power,
+    samples_needed,
+)
+from registry.gate.rules import margin_text, side_of
 from registry.spec import Margin, Rule, SuiteSpec
 
 TARGET = 0.8
@@ -88,6 +94,11 @@ class _Plan:
     known: str
 
     @property
+    def bounded(self) -> bool:
+        """Whether every sample has a score from 0 to 1."""
+        return self.block == 1 and (self.metric.spec.low, self.metric.spec.high) == (0, 1)
+
+    @property
     def rate(self) -> bool:
         """Whether it is a share of samples, with an exact bound."""
         return self.metric.spec.interval.startswith("Wilson")
@@ -135,7 +146,8 @@ def predict(
     on the good side of the limit. In ``versus`` rules it is a difference: ``expected`` minus the earlier value, else
     0; pairs are taken to correlate by 0.5 where both versions answer the same rows, and generated sets not at
     all. Rates are computed exactly from the binomial distribution and the gate's exact bound, the rest from the
-    noncentral t distribution of the gate's t bound.
+    noncentral t distribution of the gate's t bound; fewer than 30 scores between 0 and 1 from the wider bound that
+    the gate then takes.
     """
     found = dict(assumed or {})
     return [power for rule in suite.gate.rules for power in _rule(suite, rule, sizes, found.get(rule.metric))]
@@ -174,8 +186,8 @@ def _rule(suite: SuiteSpec, rule: Rule, sizes: Mapping[str, int], known: Estimat
                 lack = "nothing is known of its spread; evaluate a first version, whose interval tells"
                 yield build(truth=found.truth, power=None, needed=None, basis=lack)
             else:
-                at = _power_at(found, alpha, plan.block, exact=exact)
-                needed = _needed(at) if found.possible else None
+                at = _power_at(found, alpha, plan)
+                needed = samples_needed(at, power=TARGET) if found.possible else None
                 yield build(truth=found.truth, power=at(n), needed=needed, basis=basis)
 
 
@@ -249,20 +261,18 @@ def _against_champion(suite: SuiteSpec, rule: Rule, margin: Margin, plan: _Plan)
     return _Comparison(text, side, limit, better, deviation, f"{truth}, {pairs}; {plan.known}", versus=True)
 
 
-def _power_at(found: _Comparison, alpha: float, block: int, *, exact: bool) -> Callable[[int], float]:
+def _power_at(found: _Comparison, alpha: float, plan: _Plan) -> Callable[[int], float]:
     """Return the power of a comparison as a function of the number of samples."""
     truth, limit, side, deviation = found.truth, found.limit, found.side, found.deviation
     assert truth is not None and limit is not None
-    if exact:
+    if plan.rate and not found.versus:
         return lambda n: rate_power(truth, n, limit=limit, alpha=alpha, side=side)
     if not deviation:
         return lambda n: float(truth >= limit if side == "min" else truth <= limit)
-    return lambda n: mean_power(truth, deviation, max(1, n // block), limit=limit, alpha=alpha, side=side)
-
-
-def _needed(power_at: Callable[[int], float]) -> int | None:
-    """Fewest samples for the target, by a monotone search: for a rate, near one of the teeth of its power."""
-    return samples_needed(power_at, power=TARGET)
+    power: Callable[..., float] = mean_power
+    if plan.bounded and not plan.rate:
+        power = bounded_difference_power if found.versus else bounded_mean_power
+    return lambda n: power(truth, deviation, max(1, n // plan.block), limit=limit, alpha=alpha, side=side)
 
 
 def _least_samples(name: str, block: int) -> int:

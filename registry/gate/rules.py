@@ -9,11 +9,11 @@ from typing import Literal
 from metrics.base import PRIMARY
 from metrics.catalogue import metric_class
 from metrics.errors import InputError, did_you_mean
+from metrics.statistics.power import Side
 from registry.entities import ModelVersion
 from registry.gate.evidence import Address, Evidence
 from registry.spec import Margin, Rule, SuiteSpec
 
-Side = Literal["min", "max"]
 Role = Literal["limit", "champion", "anchor"]
 
 

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,42 +11,9 @@ from registry.store import Registry
 from registry.suite import Suite
 
 
-@pytest.fixture
-def server(mlflow_uri: str, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", mlflow_uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(tmp_path / "store")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.2)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 @pytest.mark.slow
-def test_register_copy_and_promote(server: str, suite: Suite, folder: Path, tmp_path: Path, capsys):
-    registry = Registry(f"sqlite:///{tmp_path / 'own.db'}", server)
+def test_register_copy_and_promote(mlflow_server: str, suite: Suite, folder: Path, tmp_path: Path, capsys):
+    registry = Registry(f"sqlite:///{tmp_path / 'own.db'}", mlflow_server)
     version = registry.register("m", model=str(folder / "outputs.jsonl"), suite=suite)
     assert version.source.startswith("models:/m-")
     assert registry.register("m", model=str(folder / "outputs.jsonl"), suite=suite).existing

@@ -57,6 +57,33 @@ def test_from_registration_to_promotion(project: Project) -> None:
     ]
 
 
+def test_a_champion_without_results_on_the_suite_is_evaluated_first(project: Project) -> None:
+    project.call("register", "sums", "--model", "good.jsonl", "--suite", "suite.yaml")
+    project.call("check", "models:/sums/1")
+    assert project.call("promote", "models:/sums/1").code == 0
+    newer = (
+        SUITE.replace("token_f1", "word_count") + "    - {metric: golden/exact_match, versus: champion, margin: 0.05}\n"
+    )
+    project.write("newer.yaml", newer.replace("refusal]", "{distinct_n: {order: 1}}, refusal]"))
+    project.call("register", "sums", "--model", "bad.jsonl", "--suite", "newer.yaml")
+    decision: Any = project.call("check", "models:/sums/2", "--json").json()
+    versus = next(rule for rule in decision["rules"] if "champion" in rule["rule"])
+    assert versus["outcome"] == "fail"
+    assert versus["difference"]["value"] == pytest.approx(-0.5)
+    compared: Any = project.call("compare", "models:/sums/2", "models:/sums/1", "--json").json()
+    assert {"golden/word_count", "golden/distinct_n"} <= {row["name"] for row in compared["rows"] if row["right"]}
+
+
+def test_a_pass_on_an_older_suite_does_not_promote(project: Project) -> None:
+    project.call("register", "sums", "--model", "good.jsonl", "--suite", "suite.yaml")
+    assert project.call("check", "models:/sums/1").code == 0
+    project.write("stricter.yaml", SUITE.replace("min: 0.8", "min: 0.999"))
+    assert project.call("gate", "models:/sums/1", "--suite", "stricter.yaml").code == 3
+    refused = project.call("promote", "models:/sums/1")
+    assert refused.code == 1
+    assert "inconclusive" in refused.err
+
+
 def test_override_is_recorded(project: Project) -> None:
     project.call("register", "sums", "--model", "bad.jsonl", "--suite", "suite.yaml")
     project.call("check", "models:/sums/1")

@@ -13,6 +13,7 @@ from evalkit.reports.numbers import interval, number, percent
 from evalkit.reports.serialise import decision_json, estimates_json, to_json
 from metrics.base import Estimate
 from registry.entities import DatasetRecord
+from registry.gate.power import RulePower
 
 
 def printed(function, *arguments, width=100, **settings):
@@ -119,15 +120,34 @@ def test_lists(records):
     assert "digits@test" in printed(terminal.datasets, [record]) and "1,797" in printed(terminal.datasets, [record])
 
 
-def test_power_says_what_is_undecidable_and_what_is_needed():
+def test_power_says_what_is_undecidable_unknown_and_needed():
     rows = [
-        terminal.PowerRow("qa/token_f1 >= 0.85", 300, 0.87, 0.22, 1900),
-        terminal.PowerRow("images/fid <= 30", 1000, None, None, None, "no valid interval at this n"),
+        RulePower("qa/token_f1 >= 0.85", "qa/token_f1", "language=de", 300, 0.87, 0.85, 0.22, 1900, "as measured"),
+        RulePower("images/fid <= 30", "images/fid", "", 1000, None, 30, 0.0, None, "no valid interval at this n"),
+        RulePower("images/kid <= 1", "images/kid", "", 1000, None, None, None, None, "nothing is known"),
     ]
     for width in (60, 100):
         text = printed(terminal.power, rows, width=width, overall=0.22)
         assert "22 %" in text and "1,900" in text and "undecidable" in text and "no valid interval at this n" in text
+        assert "[language=de]" in text and "unknown" in text and "nothing is known" in text
         assert "All rules together pass 22 % of the time." in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_each_metric_is_one_line_and_n_is_said_once(card, width):
+    section = next(section for section in card.sections if len({line.estimate.n for line in section.lines}) == 1)
+    text = printed(terminal.show, replace(card, sections=(section,), rules=()), width=width)
+    assert text.count("n=") == 1 and f"  n={section.lines[0].estimate.n:,}" in text
+    for line in section.lines:
+        (shown,) = (shown for shown in text.splitlines() if f" {line.label} " in shown)
+        assert interval(line.estimate, line.units) in shown
+
+
+def test_a_comparison_has_units():
+    both = Estimate(0.0012, 0.001, 0.0013), Estimate(0.0011, 0.001, 0.0013)
+    row = terminal.ComparisonRow("t/latency", "", "lower", *both, Estimate(-0.0001, -0.00015, -0.00005), units="s")
+    text = printed(terminal.compare, "a", "b", [row])
+    assert "1.2 ms" in text and "-100 [-150, -50] µs" in text
 
 
 def test_hostile_names_neither_drive_the_terminal_nor_rich(records, card):
@@ -176,6 +196,8 @@ def test_numbers_read_as_people_write_them(value, units, text):
 
 def test_intervals_and_shares():
     assert interval(Estimate(0.842, 0.811, 0.869)) == "0.842 [0.811, 0.869]"
+    assert interval(Estimate(0.002, 0.0011, 0.003), "s") == "2 [1.1, 3] ms"
+    assert interval(Estimate(0.9, 0.8, 1.2), "s") == "900 ms [800 ms, 1.2 s]"
     assert interval(Estimate(12.0)) == "12 (no interval)"
     assert interval(Estimate(math.nan)) == "n/a"
     assert interval(Estimate(0.1, 0.05, 0.2), signed=True).startswith("+0.1")

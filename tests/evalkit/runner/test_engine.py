@@ -7,6 +7,7 @@ import pytest
 
 from evalkit.runner.engine import Progress, run
 from evalkit.runner.publish import logger_for
+from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.entities import Evaluation, ModelVersion
 
@@ -15,7 +16,7 @@ from .conftest import Project
 Register = Callable[..., ModelVersion]
 
 
-def numbers(evaluation: Evaluation) -> dict[tuple[str, str, str, str], object]:
+def numbers(evaluation: Evaluation) -> dict[tuple[str, str, str, str], Estimate]:
     """Everything but cost and speed."""
     return {
         (e.task, e.metric, e.key, e.slice): e.estimate

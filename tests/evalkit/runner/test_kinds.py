@@ -238,5 +238,5 @@ def test_data_that_the_model_was_trained_on_is_flagged(tmp_path: Path) -> None:
     suite = suite_of(tmp_path, STORED)
     fair, _ = score(file_subject(), suite, tmp_path / "home")
     assert not any("training data" in w for w in fair.warnings)
-    unfair, _ = score(replace(file_subject(), training_data=("golden",)), suite, tmp_path / "home")
-    assert any("card lists the task's data (golden) as training data" in w for w in unfair.warnings)
+    unfair, _ = score(replace(file_subject(), training_data=("golden.jsonl",)), suite, tmp_path / "home")
+    assert any("card lists the task's data (golden.jsonl) as training data" in w for w in unfair.warnings)

@@ -51,6 +51,44 @@ def test_an_added_metric_computes_only_itself(project: Project, counting: Regist
     assert len(project.calls()) == calls
 
 
+def test_an_edited_answer_scores_again_and_generates_nothing(project: Project, counting: Register) -> None:
+    version = counting()
+    first = run(project.registry, project.settings, version)
+    calls = len(project.calls())
+    questions = project.root / "questions.jsonl"
+    questions.write_text(questions.read_text().replace('"answer": "1"', '"answer": "one"'))
+    second = run(project.registry, project.settings, version)
+    assert len(project.calls()) == calls
+    assert (made(second, "generated_shards"), made(second, "scored:questions/exact_match")) == (0, 2)
+    accuracy = "questions", "exact_match", "value", ""
+    assert numbers(second)[accuracy].value == pytest.approx(numbers(first)[accuracy].value - 1 / 273)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"question": "number 1"', '"question": "the number 1"'),
+        ('"id": "q1"', '"id": "question 1"'),
+        ('"answer": "1"', '"answer": "1", "hint": "odd"'),
+    ],
+    ids=["prompt", "sample id", "column handed to the generator"],
+)
+def test_what_the_generator_sees_generates_again(project: Project, counting: Register, old: str, new: str) -> None:
+    version = counting()
+    run(project.registry, project.settings, version)
+    questions = project.root / "questions.jsonl"
+    questions.write_text(questions.read_text().replace(old, new, 1))
+    assert made(run(project.registry, project.settings, version), "generated_shards") == 2
+
+
+def test_the_order_of_rows_generates_again(project: Project, counting: Register) -> None:
+    version = counting()
+    run(project.registry, project.settings, version)
+    questions = project.root / "questions.jsonl"
+    questions.write_text("\n".join(reversed(questions.read_text().split("\n"))))
+    assert made(run(project.registry, project.settings, version), "generated_shards") == 2
+
+
 def shards(project: Project, kind: str, suffix: str) -> list[Path]:
     return sorted((project.settings.home / kind).rglob(f"rows-*.{suffix}"))
 

@@ -4,8 +4,7 @@ import pytest
 from scipy import stats
 
 from metrics.base import Estimate
-from metrics.statistics import mean_power
-from registry.gate.exact import rate_power
+from metrics.statistics import mean_power, rate_power
 from registry.gate.power import overall, predict, tasks_of
 from registry.spec import SuiteSpec
 
@@ -55,7 +54,8 @@ def test_a_mean_uses_the_measured_spread_or_the_largest_possible():
 
 def test_declared_looks_leave_less_for_the_first():
     rule = {"metric": "t/exact_match", "min": 0.85, "expected": 0.9}
-    assert one(rule, looks=5).power == rate_power(0.9, 300, limit=0.85, alpha=0.01, side="min") < one(rule).power
+    first = suite(rule, looks=5).gate.alpha_at(1)
+    assert one(rule, looks=5).power == rate_power(0.9, 300, limit=0.85, alpha=first) < one(rule).power
 
 
 def test_a_truth_on_the_wrong_side_has_no_number():
