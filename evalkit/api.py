@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from evalkit.config import Settings, load_settings
-from evalkit.session import CHAMPION, Report, open_session
+from evalkit.runner.progress import Report
+from evalkit.session import CHAMPION, open_session
 from metrics.errors import InputError
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion
 
@@ -117,7 +118,7 @@ def evaluate(
         preset: ``quick`` or ``full``, as the suite defines them.
         more: the next declared look, with this many more samples.
         trust_pickle: allow models that run code when they are loaded.
-        progress: called after every step.
+        progress: called when a stage begins, and after every step.
 
     Raises:
         InputError: among others where the model gave nothing that can be scored.
@@ -292,7 +293,7 @@ def score(
         model: anything `evalkit.generators` can adapt: a generator, a torch module, a pipeline, a callable.
         suite: path of the suite file.
         preset: ``quick`` or ``full``, as the suite defines them.
-        progress: called after every step.
+        progress: called when a stage begins, and after every step.
 
     Raises:
         InputError: among others where the model gave nothing that can be scored.

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from evalkit.datasets.paths import confined
 from evalkit.datasets.pictures import SUFFIXES
 from evalkit.datasets.readers import is_table
 from evalkit.generators.catalogue import check_description
 from metrics.errors import InputError
+from registry.paths import confine
 
 _ENDPOINT = re.compile(r"^openai:/+(?P<model>[^@\s]+)(@(?P<url>\S+))?$")
 _CALL = re.compile(r"^call:\s*(?P<call>[\w.]+:[\w.]+)$")
@@ -131,7 +131,7 @@ def _from_mlmodel(folder: Path) -> dict[str, Any]:
     if isinstance(own := flavors.get("evalkit"), dict):
         return _own_flavor(folder, own)
     if isinstance(torch := flavors.get("pytorch"), dict):
-        data = confined(folder, str(torch.get("model_data", "data")), "MLmodel")
+        data = confine(folder, str(torch.get("model_data", "data")), "MLmodel")
         exported = next(iter(sorted(data.glob("*.pt2"))), None)
         if exported is not None:
             return {"adapter": "torch", "path": str(exported)}
@@ -142,7 +142,7 @@ def _from_mlmodel(folder: Path) -> dict[str, Any]:
         binary = transformers.get("model_binary")
         if not binary:
             raise InputError(f"{folder.name}: the model refers to the hub and holds no weights; save it with them")
-        described = {"adapter": "transformers", "path": str(confined(folder, str(binary), "MLmodel"))}
+        described = {"adapter": "transformers", "path": str(confine(folder, str(binary), "MLmodel"))}
         tokenizer = folder / "components" / "tokenizer"
         return described | ({"tokenizer_path": str(tokenizer)} if tokenizer.is_dir() else {})
     if "python_function" in flavors:
@@ -159,7 +159,7 @@ def _own_flavor(folder: Path, flavor: Mapping[str, Any]) -> dict[str, Any]:
     check_description(described)
     for key in ("path", "tokenizer_path"):
         if key in described:
-            path = confined(folder, str(described[key]), "MLmodel")
+            path = confine(folder, str(described[key]), "MLmodel")
             if not path.exists():
                 raise InputError(f"{folder.name}: its MLmodel names '{described[key]}', which is not there")
             described[key] = str(path)

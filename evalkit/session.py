@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.config import Settings, load_settings
+from evalkit.runner.progress import Report
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion
 from registry.evaluations import QUICK
@@ -16,12 +17,10 @@ from registry.suite import Suite
 
 if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
-    from evalkit.runner.engine import Progress
     from registry.store import Registry
 
 CHAMPION = "champion"
 ADVISORY = "advisory: our tables are apart from the model registry's database, so the gate only advises"
-Report = Callable[["Progress"], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ def confine(folder: Path, given: str, what: str) -> Path:
     if not given or "\0" in given:
         raise InputError(f"{what}: the path is empty or has a zero byte")
     if PurePosixPath(given).is_absolute() or PureWindowsPath(given).drive or PureWindowsPath(given).root:
-        raise InputError(f"{what}: '{given}' is absolute; give a path inside the suite's folder")
+        raise InputError(f"{what}: '{given}' is absolute; give a path inside its folder")
     root = folder.resolve()
     try:
         resolved = (root / given).resolve()
     except (OSError, RuntimeError):
-        raise InputError(f"{what}: '{given}' cannot be followed; give a path inside the suite's folder") from None
+        raise InputError(f"{what}: '{given}' cannot be followed; give a path inside its folder") from None
     if not resolved.is_relative_to(root):
-        raise InputError(f"{what}: '{given}' leads out of the suite's folder; put the file inside it")
+        raise InputError(f"{what}: '{given}' leads out of its folder; put the file inside it")
     return resolved

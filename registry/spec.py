@@ -173,7 +173,7 @@ class Rule(_Strict):
         versus: ``champion``: non-inferior to the champion by `margin`, and to the anchor by the same margin.
         anchor: what stops a ratchet: a number (an absolute floor, or ceiling where lower is better) or a
             version number whose results are frozen; by default the first champion.
-        slice: apply the rule to every value of this slice.
+        slice: apply the rule to every value of this slice, or to one: ``language=de``.
         hardware: the hardware class on which a speed rule counts.
         expected: the true value that `suite check` assumes when it predicts power.
     """

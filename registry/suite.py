@@ -106,16 +106,6 @@ class Suite:
         """Digest of what the suite says: comments, order of keys, spelled-out defaults and the folder do not count."""
         return digest(canonical(self.spec))
 
-    @cached_property
-    def tasks_digest(self) -> str:
-        """Digest of what decides outputs and scores: the tasks, presets and the seed, without rules and limits."""
-        content = canonical(self.spec)
-        return digest({"tasks": content["tasks"], "presets": content.get("presets", {}), "seed": self.spec.gate.seed})
-
-    def path(self, given: str) -> Path:
-        """A file or folder that the suite names, confined to the suite's folder."""
-        return confine(self.folder, given, self.origin)
-
 
 def canonical(spec: SuiteSpec) -> dict[str, Any]:
     """JSON of the specification without the defaults, so that a default written out changes nothing."""
@@ -235,12 +225,12 @@ class _Checker:
                 f"'{rule.metric_name}' has no '{rule.key}'{did_you_mean(rule.key, keys)}; it has {', '.join(keys)}",
             )
         slices = self.spec.tasks[rule.task].columns.slices
-        if rule.slice is not None and rule.slice not in slices:
+        by = (rule.slice or "").partition("=")[0]
+        if rule.slice is not None and by not in slices:
             named = ", ".join(slices) or "none"
             raise self._error(
                 (*at, "slice"),
-                f"task '{rule.task}' has no slice '{rule.slice}'{did_you_mean(rule.slice, slices)}; "
-                f"`columns: slices:` names {named}",
+                f"task '{rule.task}' has no slice '{by}'{did_you_mean(by, slices)}; `columns: slices:` names {named}",
             )
         self._check_direction(at, rule, spec)
         self._check_limits(at, rule, spec)

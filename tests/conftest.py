@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -52,9 +53,28 @@ def _isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     yield
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of MLflow and ours: MLflow needs seconds to make them, a copy takes none."""
+    from registry.store import Registry
+
+    folder = tmp_path_factory.mktemp("store")
+    path = folder / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        registry = Registry(f"sqlite:///{path}", artifact_root=folder / "artifacts")
+        registry.mlflow.client.search_experiments()
+        registry.close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    return path
+
+
 @pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[str]:
+def mlflow_server(tmp_path: Path, empty_store: Path) -> Iterator[str]:
     """Address of an MLflow server with a store of its own, ended with the test."""
+    shutil.copyfile(empty_store, tmp_path / "server.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

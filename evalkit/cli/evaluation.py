@@ -162,10 +162,10 @@ def _print_scorecard(card: Scorecard, as_json: bool) -> None:
 
 def _tell(decision: Decision, as_json: bool) -> int:
     from evalkit.reports import terminal
-    from evalkit.reports.serialise import decision_json
+    from evalkit.reports.serialise import to_json
 
     if as_json:
-        print_json(decision_json(decision))
+        print_json(to_json(decision))
     else:
         terminal.decision(decision, console())
     return EXIT_CODES[decision.outcome]

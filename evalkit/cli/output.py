@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.runner.engine import Progress
-    from evalkit.session import Report
+    from evalkit.runner.progress import Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,29 +47,11 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Report | None]:
+def progress_bar(*, quiet: bool) -> Iterator[Report]:
     """A progress bar on standard error while long work runs; nothing where it is not a terminal or `quiet`."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        rows: dict[str, Any] = {}
+    from evalkit.reports.progress_bars import follow, progress_bars
 
-        def show(step: Progress) -> None:
-            what = f"{step.task} {step.stage}".strip()
-            if what not in rows:
-                rows[what] = bars.add_task(what, total=step.total)
-            bars.update(rows[what], completed=step.done, total=step.total)
-
-        yield show
+    with progress_bars(Console(stderr=True), quiet=quiet) as bars:
+        yield follow(bars)

@@ -46,15 +46,6 @@ _MISSING_SLICE = "(none)"
 _ANSWERS = frozenset(USUAL_NAMES["expected"] + USUAL_NAMES["output"])
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Rows that two datasets share: how many of the first one's rows, their share, and some of their ids."""
-
-    count: int
-    share: float
-    examples: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class Dataset:
     """Rows in a fixed order.
@@ -66,7 +57,6 @@ class Dataset:
         rows: canonical columns (`SCHEMA`), then ``slice:<name>``.
         mapping: part to source column.
         extra: the source's other columns, one dictionary a row; JSON-ready.
-        fingerprints: one hash per row over what the sample is (image, or prompt and text; None without any).
         pixels: uint8 ``[n, height, width, 3]`` where the source is an array.
     """
 
@@ -76,7 +66,6 @@ class Dataset:
     rows: pa.Table
     mapping: Mapping[str, str]
     extra: Sequence[Mapping[str, Any]]
-    fingerprints: Sequence[str | None]
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -167,13 +156,6 @@ class Dataset:
             ("sample_id", "prompt", "row"),
             ({"sample_id": one.sample_id, "prompt": one.prompt, "row": one.row} for one in asked),
         )
-
-    def find_overlap(self, other: Dataset, *, examples: int = 5) -> Overlap:
-        """Return which rows are also in `other`: the same image, or the same text but for case and space."""
-        known = set(other.fingerprints)
-        ids = self.rows["sample_id"].to_pylist()
-        shared = [i for i, found in zip(ids, self.fingerprints, strict=True) if found is not None and found in known]
-        return Overlap(len(shared), len(shared) / len(self), tuple(shared[:examples]))
 
 
 def content_digest(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from evalkit.datasets.columns import list_value, resolve_columns, text_value, weight_value
 from evalkit.datasets.dataset import SCHEMA, SLICE_PREFIX, Dataset, content_digest
-from evalkit.datasets.paths import confined
 from evalkit.datasets.pictures import SUFFIXES, read_image_bytes
 from evalkit.datasets.readers import MAX_BYTES, READERS, Rows, column_names, is_table, missing, read_rows
 from metrics.errors import InputError
 from registry.entities import DatasetRecord
+from registry.paths import DATASET, confine
 from registry.spec import Columns
 
-_REGISTERED = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)@(?P<split>[\w.-]+)$")
 _IMAGE_PARTS = ("image", "reference_image")
 
 
@@ -52,9 +51,9 @@ def load_dataset(
         InputError: what cannot be read, with file and line; duplicate ids; a registered dataset whose content changed.
     """
     columns = columns or Columns()
-    registered = _REGISTERED.match(reference)
+    registered = DATASET.match(reference)
     if registered is None or (folder / reference).exists():
-        path = confined(folder, reference, "data")
+        path = confine(folder, reference, "data")
         return _load(path, columns, path.name, "all")
     if registry is None:
         raise InputError(f"data: '{reference}' names a registered dataset, but no registry is at hand")
@@ -115,7 +114,6 @@ def _from_rows(rows: Rows, base: Path, columns: Columns, name: str, split: str) 
     available = column_names(rows)
     mapping = resolve_columns(columns, available, name)
     pictures = [_Pictures(base, name, mapping.get(part), rows) for part in _IMAGE_PARTS]
-    image, reference_image = pictures
     table = _canonical(rows, mapping, columns.slices, name)
     for part, found in zip(_IMAGE_PARTS, pictures, strict=True):
         table = _with(table, part, pa.array(found.data, pa.binary()))
@@ -126,8 +124,7 @@ def _from_rows(rows: Rows, base: Path, columns: Columns, name: str, split: str) 
     ]
     used = set(mapping.values())
     extra = [{c: v for c, v in row.items() if c not in used and _jsonable(v)} for row in rows]
-    prints = _fingerprints(table, image.hashes, reference_image.hashes)
-    return Dataset(name, split, content_digest(available, normal), table, mapping, extra, prints)
+    return Dataset(name, split, content_digest(available, normal), table, mapping, extra)
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -186,7 +183,7 @@ class _Pictures:
         if isinstance(cell, bytes):
             data = content = cell
         elif isinstance(cell, str):
-            file = confined(base, cell, where)
+            file = confine(base, cell, where)
             content, path = read_image_bytes(file, f"{where}: {cell}"), str(file)
         elif missing(cell):
             content = None
@@ -218,17 +215,6 @@ def _jsonable(value: Any) -> bool:
     return isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _fingerprints(table: pa.Table, images: Sequence[str | None], references: Sequence[str | None]) -> list[str | None]:
-    prints: list[str | None] = []
-    columns = zip(table["prompt"].to_pylist(), table["text"].to_pylist(), images, references, strict=True)
-    for prompt, text, image, reference in columns:
-        words = [" ".join((part or "").casefold().split()) for part in (prompt, text)]
-        content = image or reference or ("\0".join(words) if any(words) else None)
-        hashed = None if content is None else hashlib.sha256(content.encode("utf-8", "surrogatepass"))
-        prints.append(None if hashed is None else hashed.hexdigest())
-    return prints
-
-
 def _from_arrays(path: Path, columns: Columns, name: str, split: str) -> Dataset:
     arrays = _read_npz(path)
     if "images" not in arrays:
@@ -251,7 +237,7 @@ def _from_arrays(path: Path, columns: Columns, name: str, split: str) -> Dataset
     ]
     digest = content_digest([*available, "image"], normal)
     extra = [{c: v for c, v in row.items() if c not in set(mapping.values()) and _jsonable(v)} for row in rows]
-    return Dataset(name, split, digest, table, mapping, extra, _fingerprints(table, hashes, hashes), pixels)
+    return Dataset(name, split, digest, table, mapping, extra, pixels)
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,8 +19,8 @@ from evalkit.demo.contestants import CONTESTANTS, Contestant
 from evalkit.demo.models import Training, train_all
 from evalkit.demo.prepare import prepare, register_datasets
 from evalkit.reports import terminal
-from evalkit.runner.engine import Progress as Step
-from evalkit.session import Report, open_session
+from evalkit.reports.progress_bars import follow, progress_bars
+from evalkit.session import open_session
 from registry.entities import Decision, ModelVersion
 from registry.promotion import PromotionRefusedError
 
@@ -70,7 +69,7 @@ def run(out: Path, seed: int, console: Console) -> list[Verdict]:
 def _train(folder: Path, seed: int, console: Console) -> dict[str, Training]:
     began, done = time.monotonic(), {}
     trained = 0
-    with _bars(console) as bars:
+    with progress_bars(console) as bars:
         row = bars.add_task("training", total=len(models.RECIPES))
         for training, new in train_all(folder, seed):
             done[training.name] = training
@@ -111,8 +110,8 @@ def _judge(contestant: Contestant, source: str, suite: Path, settings: Settings,
         stored = session.registry.current_decision(version)
     decision: Decision
     if stored is None:
-        with _bars(console) as bars:
-            decision = api.check(version, progress=_follow(bars), settings=settings)
+        with progress_bars(console) as bars:
+            decision = api.check(version, progress=follow(bars), settings=settings)
     else:
         decision = stored
     # On a second run the version has had its turn: promoting it again would take the alias from its successor
@@ -160,20 +159,3 @@ def _timed(console: Console, what: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     console.print(f"{what}, {time.monotonic() - began:.1f} s")
-
-
-def _bars(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _follow(bars: Progress) -> Report:
-    rows: dict[str, TaskID] = {}
-
-    def report(step: Step) -> None:
-        what = f"{step.task}: {step.stage}"
-        if what not in rows:
-            rows[what] = bars.add_task(what, total=step.total)
-        bars.update(rows[what], completed=step.done, total=step.total)
-
-    return report

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.datasets.load import image_files
-from evalkit.datasets.paths import confined
 from evalkit.datasets.pictures import decode_image, read_image_bytes
 from evalkit.datasets.readers import read_rows
 from evalkit.generators.base import Generation, Modality, Request
 from metrics.errors import InputError
+from registry.paths import confine
 
 MANIFESTS = ("manifest.jsonl", "manifest.csv", "manifest.parquet")
 _FILE_COLUMNS = ("file", "file_name", "image", "path")
@@ -94,7 +94,7 @@ def _read_manifest(manifest: Path) -> list[_Entry]:
         prompt = row.get("prompt")
         entries.append(
             _Entry(
-                file=confined(manifest.parent, given, where),
+                file=confine(manifest.parent, given, where),
                 identity=None if identity is None else str(identity),
                 prompt=None if prompt is None else str(prompt),
                 latency=_seconds(row.get("latency"), where),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.datasets.columns import text_value
-from evalkit.datasets.paths import confined
 from evalkit.datasets.pictures import decode_image, read_image_bytes
 from evalkit.datasets.readers import column_names, missing, read_rows
 from evalkit.generators.base import Generation, LogLikelihood, Modality, Request
 from metrics.errors import InputError, did_you_mean
+from registry.paths import confine
 
 _USUAL: Mapping[str, tuple[str, ...]] = {
     "id": ("sample_id", "id", "uid", "question_id"),
@@ -136,7 +136,7 @@ class OutputFile:
         try:
             if isinstance(cell, bytes):
                 return Generation(image=decode_image(cell, self.name), **counts)
-            file = confined(self._folder, str(cell), self.name)
+            file = confine(self._folder, str(cell), self.name)
             return Generation(image=decode_image(read_image_bytes(file, file.name), file.name), **counts)
         except InputError as bad:
             return Generation(error=str(bad), **counts)

@@ -15,15 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.reports.mlflow_rows import MAX_ROWS, log_traces, table
 from evalkit.reports.samples import Sample
-from evalkit.reports.serialise import decision_json, estimates_json, to_json
+from evalkit.reports.serialise import estimates_json, to_json
 from registry.digests import digest, short
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion
-from registry.spec import SuiteSpec
+from registry.suite import Suite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,31 +38,12 @@ MAX_TOTAL_BYTES = 256 * 2**20
 _TABLE = "samples.json"
 
 
-class SuiteLike(Protocol):
-    """What is logged of a suite: its specification, its digest and the text that people wrote."""
-
-    @property
-    def spec(self) -> SuiteSpec:
-        """The parsed suite."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Digest of the canonical JSON."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """The YAML as written."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Payload:
     """Everything that one run says."""
 
     version: ModelVersion
-    suite: SuiteLike
+    suite: Suite
     evaluation: Evaluation
     decision: Decision | None
     scorecard_html: str | None
@@ -74,7 +55,7 @@ class _Payload:
 def log_evaluation(
     settings: Settings,
     version: ModelVersion,
-    suite: SuiteLike,
+    suite: Suite,
     evaluation: Evaluation,
     *,
     scorecard_html: str | None = None,
@@ -285,12 +266,12 @@ def _log_files(client: MlflowClient, run_id: str, payload: _Payload) -> None:
     left_out = _upload(client, run_id, payload.files)
     with tempfile.TemporaryDirectory(prefix="evalkit-") as folder:
         root = Path(folder)
-        (root / "suite.yaml").write_text(payload.suite.source, encoding="utf-8")
+        (root / "suite.yaml").write_text(payload.suite.text, encoding="utf-8")
         _write_json(root / "estimates.json", estimates_json(payload.evaluation))
         if payload.scorecard_html is not None:
             (root / "scorecard.html").write_text(payload.scorecard_html, encoding="utf-8")
         if payload.decision is not None:
-            _write_json(root / "decision.json", decision_json(payload.decision))
+            _write_json(root / "decision.json", to_json(payload.decision))
         if left_out:
             _write_json(root / "left_out.json", left_out)
         if payload.samples:

@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.reports.scorecard import Scorecard
 from metrics.base import Estimate
 from registry.entities import Decision, Evaluation, ModelVersion
+from registry.gate import serialise as gate
 
 
 def to_json(value: Any) -> Any:
@@ -21,6 +22,8 @@ def to_json(value: Any) -> Any:
         return {"reference": value.reference, **_fields(value)}
     if isinstance(value, Estimate):
         return value.to_json()
+    if isinstance(value, Decision):
+        return gate.to_json(value)
     if isinstance(value, Evaluation):
         return {**_fields(value), "estimates": estimates_json(value)}
     if isinstance(value, Scorecard):
@@ -44,11 +47,6 @@ def estimates_json(evaluation: Evaluation) -> list[dict[str, Any]]:
         {"name": stored.name, "slice": stored.slice, **stored.estimate.to_json(), "scores_digest": stored.scores_digest}
         for stored in evaluation.estimates
     ]
-
-
-def decision_json(decision: Decision) -> dict[str, Any]:
-    """A decision with every bound that led to it."""
-    return {f.name: to_json(getattr(decision, f.name)) for f in fields(Decision)}
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.runner.engine import Progress, run, score
+    from evalkit.runner.engine import run, score
+    from evalkit.runner.progress import Progress
     from evalkit.runner.publish import logger_for, publish
     from evalkit.runner.sources import file_subject, memory_subject
 
 __all__ = ["Progress", "file_subject", "logger_for", "memory_subject", "publish", "run", "score"]
 
 _HOMES = {
-    "Progress": "engine",
+    "Progress": "progress",
     "run": "engine",
     "score": "engine",
     "logger_for": "publish",

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.base import GenerationFailed
-from evalkit.runner.plan import EvaluationPlan, SuiteLike, plan_evaluation
+from evalkit.runner.plan import EvaluationPlan, plan_evaluation
+from evalkit.runner.progress import Progress, Report
 from evalkit.runner.shards import Rows
 from evalkit.runner.subjects import Subject
 from evalkit.runner.task import TaskWork
 from metrics.errors import InputError
 from registry.digests import digest, new_id, now_ms
 from registry.entities import Evaluation, ModelVersion, StoredEstimate
+from registry.suite import Suite
 
 if TYPE_CHECKING:
     from registry.leases import Lease
@@ -26,16 +28,6 @@ if TYPE_CHECKING:
 
 _HEARTBEAT = 20.0
 """Seconds between two signs of life; a holder on another host counts as dead after six of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an evaluation is: `done` of `total` shards of a stage of a task."""
-
-    task: str
-    stage: str
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,6 @@ class Results:
     failed: bool
 
 
-Report = Callable[[Progress], None]
 LogEvaluation = Callable[[Evaluation, Mapping[str, Path]], str | None]
 """Logs a finished evaluation together with its files (artifact path to local folder); returns MLflow's run id.
 
@@ -104,16 +95,20 @@ class Work:
             raise InputError("the evaluation was stopped; the same command continues it")
         current = self._steps[step]
         before = Counter(self.counts)
+        if current.place == 0:
+            self._tell(current, 0)
         if current.task is not None:
             self._perform_for(current.task, current)
         elif current.stage == "store":
             self._store(self.results())
         elif self._log is not None:
             self._log()
-        if self._report is not None:
-            name = current.task.plan.name if current.task else ""
-            self._report(Progress(name, current.stage, current.place + 1, current.total))
+        self._tell(current, current.place + 1)
         return dict(self.counts - before)
+
+    def _tell(self, step: _Step, done: int) -> None:
+        if self._report is not None:
+            self._report(Progress(step.task.plan.name if step.task else "", step.stage, done, step.total))
 
     def _perform_for(self, task: TaskWork, step: _Step) -> None:
         if step.stage == "generate" and step.rows is not None:
@@ -171,7 +166,7 @@ def run(
     progress: Report | None = None,
     log: LogEvaluation | None = None,
     trust_pickle: bool = False,
-    suite: SuiteLike | None = None,
+    suite: Suite | None = None,
 ) -> Evaluation:
     """Evaluate a registered version with its suite; repeated, it answers from the store.
 
@@ -181,7 +176,7 @@ def run(
         preset: a size that the suite names.
         look: which look at growing data; by default the latest one, or with `extra` the next one.
         extra: further samples for a look after the first.
-        progress: called after every step.
+        progress: called when a stage begins, and after every step.
         log: logs the finished evaluation to MLflow.
         trust_pickle: allow models whose loading runs code.
         suite: instead of the version's own suite.
@@ -212,7 +207,7 @@ def run(
 
 
 def score(
-    subject: Subject, suite: SuiteLike, home: Path, *, preset: str | None = None, progress: Report | None = None
+    subject: Subject, suite: Suite, home: Path, *, preset: str | None = None, progress: Report | None = None
 ) -> tuple[Evaluation, Work]:
     """Evaluate something that is not registered; nothing but shards below `home` is written.
 

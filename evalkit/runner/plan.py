@@ -20,11 +20,12 @@ from evalkit.generators.base import FOR_EVALKIT
 from evalkit.generators.seeds import SEED_SCHEME
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
-from metrics.base import Metric, SampleMetric
+from metrics.base import Metric
 from metrics.catalogue import get as get_metric
 from metrics.errors import InputError
 from registry.digests import digest, file_digest
 from registry.spec import Preset, ScoreSpec, SuiteSpec, Task
+from registry.suite import Suite
 
 Product = Literal["generate", "likelihood", "stored"]
 GENERATED_SHARD = 256
@@ -37,25 +38,6 @@ _NO_EFFECT = FOR_EVALKIT - {"call"} | {"batch_size"}
 """Keys of `generate` that leave the outputs as they are."""
 _SEEN_BY_GENERATOR = ("id", "prompt", "text", "image")
 _AUTOMATIC = ("latency", "throughput", "peak_memory")
-
-
-class SuiteLike(Protocol):
-    """What the runner needs of a suite."""
-
-    @property
-    def spec(self) -> SuiteSpec:
-        """The suite as a record."""
-        ...
-
-    @property
-    def folder(self) -> Path:
-        """Folder that paths in the suite are relative to."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Digest of the whole suite."""
-        ...
 
 
 class Extracted(Protocol):
@@ -106,11 +88,6 @@ class MetricPlan:
         """Whether it reads one entry per shard (throughput, memory) instead of one per sample."""
         needs = self.metric.spec.needs
         return bool(needs) and PER_SHARD_COLUMNS.issuperset(needs)
-
-    @property
-    def per_sample(self) -> bool:
-        """Whether its score rows are stored."""
-        return isinstance(self.metric, SampleMetric) and not self.per_shard
 
 
 @dataclass(frozen=True)
@@ -221,7 +198,7 @@ class TaskPlan:
 class EvaluationPlan:
     """All tasks of a suite for one subject at one look."""
 
-    suite: SuiteLike
+    suite: Suite
     subject: Subject
     preset: str | None
     look: int
@@ -250,7 +227,7 @@ class EvaluationPlan:
 
 
 def plan_evaluation(
-    suite: SuiteLike, subject: Subject, sources: Mapping[str, TaskSources], preset: str | None
+    suite: Suite, subject: Subject, sources: Mapping[str, TaskSources], preset: str | None
 ) -> EvaluationPlan:
     """Plan look 1 of a suite for a subject; `sources` has what each task reads.
 
@@ -274,7 +251,7 @@ def plan_evaluation(
     return EvaluationPlan(suite, subject, preset, 1, tasks, digest(identity))
 
 
-def _plan_task(name: str, suite: SuiteLike, subject: Subject, sources: TaskSources, preset: str | None) -> TaskPlan:
+def _plan_task(name: str, suite: Suite, subject: Subject, sources: TaskSources, preset: str | None) -> TaskPlan:
     task = suite.spec.tasks[name]
     data, reference = sources.data, sources.reference
     scores = _with_speed(task, sources.outputs, subject)

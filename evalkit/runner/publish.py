@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +23,6 @@ Expected = Mapping[str, Mapping[str, Sequence[str]]]
 _TEXT_ROWS = 20_000
 _IMAGE_ROWS = 500
 _SHOWN = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _Logged:
-    """A suite as MLflow's log wants it."""
-
-    spec: SuiteSpec
-    digest: str
-    source: str
 
 
 def logger_for(settings: Settings, registry: Registry, version: ModelVersion, suite: Suite) -> LogEvaluation:
@@ -64,7 +54,7 @@ def publish(
     return log_evaluation(
         settings,
         version,
-        _Logged(suite.spec, suite.digest, suite.text),
+        suite,
         evaluation,
         scorecard_html=html.render(card),
         files=files,

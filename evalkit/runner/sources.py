@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from evalkit.datasets import Dataset, load_dataset
 from evalkit.datasets.dataset import ImageColumn
+from evalkit.models import describe_model, portable
 from evalkit.outputs import SCHEMA
 from evalkit.runner.subjects import ShardWriter, Subject
 from metrics.errors import InputError
@@ -20,9 +21,9 @@ from registry.digests import digest, new_id
 from registry.spec import Columns, Task, parse_quantity
 
 if TYPE_CHECKING:
-    from evalkit.runner.plan import SuiteLike
     from registry.entities import ModelVersion
     from registry.store import Registry
+    from registry.suite import Suite
 
 NO_OUTPUT = "no output"
 _MEASURED = ("latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
@@ -114,7 +115,7 @@ def data_labels(dataset: Dataset) -> set[str]:
     return {dataset.digest, f"{dataset.name}@{dataset.split}", dataset.name}
 
 
-def read_sources(suite: SuiteLike, registry: Registry | None) -> dict[str, TaskSources]:
+def read_sources(suite: Suite, registry: Registry | None) -> dict[str, TaskSources]:
     """Read the data, stored outputs and reference images of every task."""
     return {name: _read_task(name, task, suite.folder, registry) for name, task in suite.spec.tasks.items()}
 
@@ -171,9 +172,7 @@ def _reference(task: Task, data: Dataset | None, folder: Path, registry: Registr
     return None
 
 
-def version_subject(
-    registry: Registry, version: ModelVersion, suite: SuiteLike, *, trust_pickle: bool = False
-) -> Subject:
+def version_subject(registry: Registry, version: ModelVersion, suite: Suite, *, trust_pickle: bool = False) -> Subject:
     """A registered version as a subject; its model is fetched when outputs are missing."""
 
     @contextlib.contextmanager
@@ -201,7 +200,7 @@ def version_subject(
         name=version.reference,
         id=version.id,
         digest=version.artifact_digest,
-        generator={key: value for key, value in version.generator.items() if key != "path"},
+        generator=portable(version.generator),
         training_data=version.training_data,
         open=open_writer,
     )
@@ -234,8 +233,6 @@ def file_subject(name: str = "outputs") -> Subject:
 def _described(description: Mapping[str, Any], model: Path, version: ModelVersion) -> dict[str, Any]:
     """The description with its path on this machine; asked of the model's files where the version has none."""
     if "adapter" not in description:
-        from evalkit.models import describe_model
-
         return {**describe_model(str(model), version.kind), **description}
     path = (model / str(description.get("path", "."))).resolve()
     if not path.is_relative_to(model.resolve()):

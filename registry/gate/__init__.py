@@ -5,7 +5,7 @@ from __future__ import annotations
 from registry.gate.decide import decide
 from registry.gate.evidence import Address, Evidence, Missing
 from registry.gate.explain import explain, what_would_change
-from registry.gate.rules import anchor_versions, check_rules
+from registry.gate.rules import anchor_versions
 from registry.gate.serialise import from_json, to_json
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Evidence",
     "Missing",
     "anchor_versions",
-    "check_rules",
     "decide",
     "explain",
     "from_json",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -137,7 +137,7 @@ def predict(
     """Predict for every rule how likely it passes at the first look.
 
     Args:
-        suite: a suite that `check_rules` accepts.
+        suite: a suite as `registry.Suite` accepts it.
         sizes: planned samples per task, and where known per slice as ``task [name=value]``.
         assumed: what is known of a number (``task/metric.key``) from an earlier version, usually the champion:
             its value, and its interval from which the spread of one sample is taken.
@@ -206,7 +206,8 @@ def _sizes(rule: Rule, sizes: Mapping[str, int]) -> Iterator[tuple[str, int, str
 
 
 def _plan(suite: SuiteSpec, rule: Rule, known: Estimate | None) -> _Plan:
-    settings = next(s.settings for s in suite.tasks[rule.task].score if s.metric == rule.metric_name)
+    # speed metrics are scored without being listed
+    settings = next((s.settings for s in suite.tasks[rule.task].score if s.metric == rule.metric_name), {})
     metric = get(rule.metric_name, **settings)
     block = int(getattr(metric, "block", 1))
     earlier = None if known is None else known.value
@@ -286,13 +287,3 @@ def _least_samples(name: str, block: int) -> int:
 
         return LEAST_FOR_INTERVAL
     return 2
-
-
-def tasks_of(powers: Iterable[RulePower]) -> dict[str, int]:
-    """Samples that each task needs so that every rule of known power reaches 80 %."""
-    needed: dict[str, int] = {}
-    for power in powers:
-        task = power.metric.partition("/")[0]
-        if power.needed is not None:
-            needed[task] = max(needed.get(task, 0), power.needed)
-    return needed

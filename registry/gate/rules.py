@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from metrics.base import PRIMARY
 from metrics.catalogue import metric_class
-from metrics.errors import InputError, did_you_mean
+from metrics.errors import InputError
 from metrics.statistics.power import Side
 from registry.entities import ModelVersion
 from registry.gate.evidence import Address, Evidence
@@ -75,44 +74,6 @@ def side_of(rule: Rule) -> Side:
             f"'{rule.metric.partition('/')[2]}' is neither; give `min` or `max` instead"
         )
     return "min" if direction == "higher" else "max"
-
-
-def check_rules(suite: SuiteSpec) -> None:
-    """Raise `InputError` for the first rule that could never be judged.
-
-    Covers unknown tasks, metrics that the task does not score, unknown keys, slices that the task does not
-    declare, comparisons of numbers without a direction, and required tasks that do not exist.
-    """
-    for name in suite.gate.required or ():
-        if name not in suite.tasks:
-            raise InputError(f"gate: required task '{name}' does not exist{did_you_mean(name, suite.tasks)}")
-    for rule in suite.gate.rules:
-        if rule.task not in suite.tasks:
-            raise InputError(
-                f"rule on '{rule.metric}': no task '{rule.task}'{did_you_mean(rule.task, suite.tasks)}; "
-                f"tasks are {', '.join(suite.tasks)}"
-            )
-        task = suite.tasks[rule.task]
-        scored = [score.metric for score in task.score]
-        if rule.metric_name not in scored:
-            raise InputError(
-                f"rule on '{rule.metric}': task '{rule.task}' does not score '{rule.metric_name}'"
-                f"{did_you_mean(rule.metric_name, scored)}; it scores {', '.join(scored)}"
-            )
-        keys = metric_class(rule.metric_name).spec.keys
-        if rule.key != PRIMARY and rule.key not in keys:
-            raise InputError(
-                f"rule on '{rule.metric}': '{rule.metric_name}' has no key '{rule.key}'"
-                f"{did_you_mean(rule.key, keys)}; it has {', '.join(keys) or 'none'}"
-            )
-        by = (rule.slice or "").partition("=")[0]
-        if by and by not in task.columns.slices:
-            raise InputError(
-                f"rule on '{rule.metric}': task '{rule.task}' has no slice '{by}'"
-                f"{did_you_mean(by, task.columns.slices)}; declare it under `columns: {{slices: [{by}]}}`"
-            )
-        if rule.versus:
-            side_of(rule)
 
 
 def anchor_versions(suite: SuiteSpec) -> set[int]:

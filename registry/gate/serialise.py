@@ -16,7 +16,7 @@ _OUTCOMES = ("pass", "fail", "inconclusive")
 
 def to_json(decision: Decision) -> dict[str, Any]:
     """Return a JSON-ready dictionary with every field of the decision."""
-    data = {f.name: getattr(decision, f.name) for f in fields(decision)}
+    data = {f.name: getattr(decision, f.name) for f in fields(Decision)}
     data["notes"] = list(decision.notes)
     data["rules"] = [_rule_to_json(rule) for rule in decision.rules]
     return data

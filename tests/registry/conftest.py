@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import tempfile
 import uuid
@@ -105,29 +104,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(scope="session")
-def _mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # MLflow needs seconds for its migrations: once per session, then a copy per test
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    here = Path.cwd()
-    os.chdir(path.parent)
-    try:
-        Registry(f"sqlite:///{path}").mlflow.client.search_registered_models()
-    finally:
-        os.chdir(here)
-    return path
-
-
 @pytest.fixture
-def mlflow_uri(_mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def mlflow_uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A local MLflow store of its own."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "mlflow.db"
-    source, target = sqlite3.connect(_mlflow_template), sqlite3.connect(path)
-    with source, target:
-        source.backup(target)
-    source.close()
-    target.close()
+    shutil.copyfile(empty_store, path)
     return f"sqlite:///{path}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -28,10 +29,11 @@ FACTS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Japan": "Tokyo"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
     """A project whose questions have one-word answers, and a module with two models."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evalkit.toml").touch()
+    shutil.copyfile(empty_store, tmp_path / "runs.db")
     rows = [{"question": f"{i}: capital of {c}?", "answers": [a]} for i in range(10) for c, a in FACTS.items()]
     (tmp_path / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "suite.yaml").write_text(SUITE)
@@ -48,7 +50,9 @@ def knows(prompt: str) -> str:
     return next(answer for country, answer in FACTS.items() if country in prompt)
 
 
-def test_register_check_promote(folder: Path) -> None:
+def test_register_check_promote(folder: Path, empty_store: Path) -> None:
+    (folder / ".evalkit").mkdir()
+    shutil.copyfile(empty_store, folder / ".evalkit" / "mlflow.db")
     version = ek.register("capitals", model="call:models:knows", suite="suite.yaml")
     decision = ek.check(version)
     assert decision.passed

@@ -72,18 +72,6 @@ def call_captured(*arguments: str) -> Result:
     return Result(code, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables: MLflow takes seconds to make them, a copy takes none."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / "evalkit.toml").touch()
-        Project(folder, call_captured)
-        assert call_captured("list").code == 0
-    return folder / ".evalkit" / "mlflow.db"
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Project:
     """A project with nothing registered, as the working folder."""

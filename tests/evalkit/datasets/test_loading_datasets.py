@@ -278,16 +278,6 @@ def test_registered_dataset(tmp_path: Path, location: Callable[[Path], str]) -> 
         load_dataset("golden@test", folder=tmp_path)
 
 
-def test_overlap(tmp_path: Path) -> None:
-    write(tmp_path / "train.jsonl", [{"prompt": "what IS  3?"}, {"prompt": "other"}])
-    write(tmp_path / "test.jsonl", ROWS)
-    write(tmp_path / "bare.jsonl", [{"score": 1}])
-    test, train, bare = (load_dataset(f"{n}.jsonl", folder=tmp_path) for n in ("test", "train", "bare"))
-    found = test.find_overlap(train)
-    assert (found.count, found.share, found.examples) == (1, 0.2, ("q3",))
-    assert bare.find_overlap(bare).count == 0  # rows without content share nothing
-
-
 def test_zip_that_is_no_npz(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", b"\x93NUMPY broken")

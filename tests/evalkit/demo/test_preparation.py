@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,12 +61,13 @@ def test_an_unchanged_training_is_not_repeated(tmp_path: Path, monkeypatch: pyte
     assert models.training_key(models.EXTRACTOR, 0) != models.training_key(models.EXTRACTOR, 1)
 
 
-def test_a_training_is_logged_once_as_run_and_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_training_is_logged_once_as_run_and_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path):
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "EVALKIT_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "evalkit.toml").touch()
     settings = load_settings(tmp_path)
     settings.home.mkdir()
+    shutil.copyfile(empty_store, settings.home / "mlflow.db")
     training.export(Decoder(), torch.zeros(2, LATENT), tmp_path / "models" / "tiny" / "model.pt2")
     card = {"settings": {"latent": [LATENT], "range": "unit"}}
     (tmp_path / "models" / "tiny" / "generator.json").write_text(json.dumps(card))

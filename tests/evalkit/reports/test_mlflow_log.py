@@ -26,20 +26,12 @@ MlflowClient = pytest.importorskip("mlflow").MlflowClient
 class Suite:
     spec: object
     digest: str
-    source: str
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory) -> Path:
-    """A database with MLflow's tables, made once: creating them takes longer than any test."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_experiments()
-    return path
+    text: str
 
 
 @pytest.fixture
-def settings(empty_database, tmp_path, monkeypatch) -> Settings:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
+def settings(empty_store, tmp_path, monkeypatch) -> Settings:
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     # MLflow resolves `models:/m-…` sources of new versions against the process-wide tracking URI.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -123,7 +115,7 @@ def test_a_run_holds_the_whole_story(client, settings, version, suite, records):
     assert files == {"suite.yaml", "estimates.json", "scorecard.html", "decision.json", "samples.json", "outputs"}
     assert [f.path for f in client.list_artifacts(run_id, "outputs/images")] == ["outputs/images/shard-00000.parquet"]
     kept = Path(client.download_artifacts(run_id, "suite.yaml", str(settings.home / "model"))).read_text()
-    assert kept == suite.source
+    assert kept == suite.text
     registered = client.get_model_version("digits-gan", "2")
     assert registered.tags["evalkit.run"] == run_id and registered.tags["evalkit.evaluation"] == evaluation.id
     linked = client.get_logged_model(version.model_id)
@@ -210,7 +202,7 @@ def test_a_killed_logging_continues_without_doubling_anything(
     evaluation = records.evaluation()
     more = {"samples": [s for s in records.samples() if s.image is None], "decision": records.decision()}
 
-    namespace = SimpleNamespace(spec=suite.spec, digest=suite.digest, source=suite.source)
+    namespace = SimpleNamespace(spec=suite.spec, digest=suite.digest, text=suite.text)
     (tmp_path / "arguments").write_bytes(pickle.dumps((settings, version, namespace, evaluation, more)))
     script = tmp_path / "killed_logging.py"
     script.write_text(textwrap.dedent(KILLED))

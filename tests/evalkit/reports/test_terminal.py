@@ -10,7 +10,7 @@ from rich.console import Console
 
 from evalkit.reports import terminal
 from evalkit.reports.numbers import interval, number, percent
-from evalkit.reports.serialise import decision_json, estimates_json, to_json
+from evalkit.reports.serialise import estimates_json, to_json
 from metrics.base import Estimate
 from registry.entities import DatasetRecord
 from registry.gate.power import RulePower
@@ -166,7 +166,7 @@ def test_json_is_strict_stable_and_complete(card, records):
     assert data["title"] == "digits-gan version 2" and data["verdict"] == "fail"
     assert data["sections"][0]["lines"][5]["estimate"]["value"] is None  # not a number
     assert data["galleries"][1]["samples"][0]["image"] == {"bytes": len(records.samples()[-20].image)}
-    made = decision_json(records.decision())
+    made = to_json(records.decision())
     assert [rule["outcome"] for rule in made["rules"]] == ["fail", "pass", "inconclusive"]
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert to_json(records.version())["reference"] == "models:/digits-gan/2"

@@ -30,12 +30,11 @@ def answer(prompt):
 class Project:
     """A project folder with a suite, its data, a counting bot and the stores below it."""
 
-    def __init__(self, root: Path, database: Path | None = None) -> None:
+    def __init__(self, root: Path, database: Path) -> None:
         self.root = root
         home = root / ".evalkit"
         home.mkdir(parents=True, exist_ok=True)
-        if database is not None:
-            shutil.copyfile(database, home / "mlflow.db")
+        shutil.copyfile(database, home / "mlflow.db")
         self.settings = Settings(home, f"sqlite:///{home / 'mlflow.db'}", f"sqlite:///{home / 'mlflow.db'}",
                                  f"sqlite:///{home / 'mlflow.db'}", advisory=False)  # fmt: skip
         self.registry = Registry(
@@ -75,18 +74,9 @@ gate:
 """
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with all tables: MLflow takes seconds to make them."""
-    made = Project(tmp_path_factory.mktemp("template"))
-    made.registry.mlflow.client.search_experiments()
-    made.registry.close()
-    return made.settings.home / "mlflow.db"
-
-
 @pytest.fixture
-def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    made = Project(tmp_path, database)
+def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    made = Project(tmp_path, empty_store)
     made.write("bot.py", BOT)
     monkeypatch.chdir(tmp_path)
     yield made

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from evalkit.runner.engine import Progress, run
+from evalkit.runner.engine import run
+from evalkit.runner.progress import Progress
 from evalkit.runner.publish import logger_for
 from metrics.base import Estimate
 from metrics.errors import InputError

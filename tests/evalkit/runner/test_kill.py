@@ -49,7 +49,7 @@ def finished_questions(project: Project) -> set[str]:
 
 @pytest.mark.slow
 def test_ten_kills_change_no_number_and_repeat_no_finished_shard(
-    project: Project, counting: Callable[..., ModelVersion], monkeypatch: pytest.MonkeyPatch, database: Path
+    project: Project, counting: Callable[..., ModelVersion], monkeypatch: pytest.MonkeyPatch, empty_store: Path
 ) -> None:
     version = counting(QUESTIONS.replace("score: [exact_match]", "score: [exact_match, distinct_n]"), count=COUNT)
     chance = random.Random(20)
@@ -76,7 +76,7 @@ def test_ten_kills_change_no_number_and_repeat_no_finished_shard(
     assert killed is not None and killed.run_id is not None
     assert killed.status == "finished"
 
-    undisturbed = Project(project.root / "undisturbed", database)
+    undisturbed = Project(project.root / "undisturbed", empty_store)
     for name in ("bot.py", "suite.yaml", "questions.jsonl"):
         undisturbed.write(name, (project.root / name).read_text())
     monkeypatch.setattr(plan, "GENERATED_SHARD", SHARD)

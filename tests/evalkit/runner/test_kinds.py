@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.generators.base import Generation, LogLikelihood, Request
 from evalkit.runner import file_subject, memory_subject, plan, score
-from evalkit.runner.engine import Progress
+from evalkit.runner.progress import Progress
 from metrics.errors import InputError
 from registry.entities import Evaluation
 from registry.suite import Suite
@@ -71,7 +71,8 @@ def test_images_are_generated_extracted_and_compared(images: Suite, tmp_path: Pa
     assert value(evaluation, "images/fid").n == 180
     assert value(evaluation, "images/precision").coverage == pytest.approx(0.9)
     assert evaluation.warnings == ("images: 20 of 200 outputs are unusable, most often: not finite",)
-    assert seen[-1].stage == "store"
+    assert seen[:2] == [Progress("images", "generate", 0, 1), Progress("images", "generate", 1, 1)]
+    assert seen[-1] == Progress("", "store", 1, 1)
     again, work = score(memory_subject(model, identity="a"), images, tmp_path / "home")
     assert (model.calls, work.counts["generated_shards"], work.counts["extracted_shards"]) == (200, 0, 0)
     assert [e.estimate for e in again.estimates] == [e.estimate for e in evaluation.estimates]

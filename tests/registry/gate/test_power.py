@@ -5,7 +5,7 @@ from scipy import stats
 
 from metrics.base import Estimate
 from metrics.statistics import mean_power, rate_power
-from registry.gate.power import overall, predict, tasks_of
+from registry.gate.power import overall, predict
 from registry.spec import SuiteSpec
 
 REAL_CATALOGUE = True
@@ -104,6 +104,11 @@ def test_relative_margins_and_numeric_anchors():
     assert all(p.power > 0.9 for p in powers)
 
 
+def test_a_speed_rule_needs_no_listed_metric():
+    power = one({"metric": "t/latency", "max": "4 s"}, known=measured(2.0, 0.5, 100))
+    assert power.power > 0.99
+
+
 def test_slices_use_their_own_sizes():
     rule = {"metric": "t/exact_match", "min": 0.85, "slice": "lang"}
     sized = predict(suite(rule), sizes={"t": 300, "t [lang=de]": 200, "t [lang=en]": 100})
@@ -151,6 +156,5 @@ def test_overall_bounds_and_what_tasks_need():
     )
     whole = overall(powers)
     assert whole.low <= whole.independent <= whole.high == min(p.power for p in powers)
-    assert tasks_of(powers) == {"t": max(p.needed for p in powers)}
     assert overall([*powers, one({"metric": "t/perplexity", "max": 9})]) is None
     assert overall([]) is None
