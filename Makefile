@@ -4,7 +4,7 @@ SEED ?= 0
 OUT ?= demo-output
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test lint format docs screenshots clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +28,12 @@ test: lint
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup
+	$(BIN)/python docs/make_reference.py
+
+screenshots: demo
+	$(BIN)/python docs/make_screenshots.py --tracking-uri sqlite:///$(abspath $(OUT))/seed-$(SEED)/.evalkit/mlflow.db
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

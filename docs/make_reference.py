@@ -132,7 +132,7 @@ def _settings(name: str) -> list[str]:
     return [
         f"`{p.name}`" if p.default is p.empty else f"`{p.name}` ({p.default!r})"
         for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.name != "reference"
+        if p.kind is not p.VAR_KEYWORD and p.name not in {"self", "reference"}
     ]
 
 

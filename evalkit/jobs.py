@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
 from dbos._serialization import DBOSPortableJSONSerializer
+from sqlalchemy import Engine, event
 
 from registry.digests import new_id
 
 Result = dict[str, Any]
+_HAS_SUBSECONDS = (3, 42, 0)
+"""The first SQLite that knows ``unixepoch('subsec')``; Debian 12 has 3.40."""
 APPLICATION_VERSION = "evalkit-1"
 """Raised only when recorded steps can no longer be continued: DBOS continues within one version only."""
 _POLL = 0.05
@@ -87,6 +92,12 @@ def shut_down() -> None:
             DBOS.destroy()
 
 
+def add_clock(connection: Any, _record: object) -> None:
+    """Give an old SQLite ``unixepoch('subsec')``, which DBOS's SQL asks for on Python 3.12 and later."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.create_function("unixepoch", 1, lambda _modifier: time.time())
+
+
 def _launch(store: Path) -> None:
     url = f"sqlite:///{store}"
     if _launched.get("url") == url and _launched.get("pid") == str(os.getpid()):
@@ -94,6 +105,8 @@ def _launch(store: Path) -> None:
     if _launched:
         DBOS.destroy()
     store.parent.mkdir(parents=True, exist_ok=True)
+    if sqlite3.sqlite_version_info < _HAS_SUBSECONDS and not event.contains(Engine, "connect", add_clock):
+        event.listen(Engine, "connect", add_clock)
     # One id per live process: two with the same id would run each other's live steps again.
     executor = f"evalkit-{new_id()}"
     config: DBOSConfig = {

@@ -117,7 +117,7 @@ class Session:
             StoredEvidence(self.settings, self.registry, evaluation),
             version=version,
             evaluation=evaluation,
-            champion=None if champion is not None and champion.id == version.id else champion,
+            champion=champion,
             anchor=self.anchor(version.name),
             look=evaluation.look,
             frozen=frozen,

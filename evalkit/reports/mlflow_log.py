@@ -222,7 +222,9 @@ def note(version: ModelVersion, evaluation: Evaluation, decision: Decision | Non
         lines = [f"**Evaluated** {link}; no gate has decided on it yet."]
     else:
         lines = [f"**{decision.outcome.upper()}** for {link} ({decision.method}, alpha {decision.alpha:g})", ""]
-        lines += [f"- {rule.outcome}: `{_code(rule.rule)}` {_plain(rule.reason)}" for rule in decision.rules]
+        # MLflow folds long descriptions: what did not pass comes first
+        ordered = sorted(decision.rules, key=lambda rule: ("fail", "inconclusive", "pass").index(rule.outcome))
+        lines += [f"- {rule.outcome}: `{_code(rule.rule)}` {_plain(rule.reason)}" for rule in ordered]
     if evaluation.warnings:
         lines += ["", "Warnings:", *(f"- {_plain(warning)}" for warning in evaluation.warnings)]
     return "\n".join([*lines, "", "The full report is the artifact `scorecard.html`."])[:8000]

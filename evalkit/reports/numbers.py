@@ -14,7 +14,7 @@ def number(value: float | None, units: str = "") -> str:
     if units in {"bytes", "B"}:
         return _scaled(value, ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")), "B")
     if units == "s" and value != 0 and abs(value) < 1:
-        return _scaled(value, ((1e-3, "ms"), (1e-6, "µs")), "s")
+        return _scaled(value, ((1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), "s")
     return _digits(value) + (f" {units}" if units else "")
 
 

@@ -49,7 +49,8 @@ def publish(
     from evalkit.reports.mlflow_log import log_evaluation
 
     card, samples = make_scorecard(settings, registry, version, suite, evaluation, decision=decision)
-    used = {task["data"]["digest"] for task in evaluation.details.get("tasks", {}).values() if task["data"]}
+    tasks = evaluation.details.get("tasks", {}).values()
+    used = {source["digest"] for task in tasks for source in (task["data"], task["reference"]) if source}
     datasets: list[DatasetRecord] = [record for record in registry.datasets() if record.digest in used]
     return log_evaluation(
         settings,
