@@ -16,7 +16,7 @@ from evalkit.config import Settings, load_settings
 from evalkit.runner.progress import Report
 from evalkit.session import CHAMPION, open_session
 from metrics.errors import InputError
-from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion, Promotion
+from registry.entities import Decision, Evaluation, ModelVersion, Promotion
 
 if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
@@ -367,41 +367,6 @@ def list_versions(name: str | None = None, *, settings: Settings | None = None) 
             decision = session.registry.current_decision(version)
             rows.append(ListedVersion(version, decision.outcome if decision is not None else None))
         return rows
-
-
-def add_dataset(
-    name: str,
-    path: str | Path,
-    *,
-    split: str = "test",
-    licence: str = "",
-    labels: Mapping[str, str] | None = None,
-    settings: Settings | None = None,
-) -> DatasetRecord:
-    """Register a dataset: named, with a split, versioned by the digest of its content."""
-    from evalkit.datasets import load_dataset
-    from registry.spec import Columns
-
-    source = Path(path).resolve()
-    if not source.exists():
-        raise InputError(f"no file or folder '{path}'")
-    data = load_dataset(source.name, folder=source.parent, columns=Columns())
-    with open_session(settings) as session:
-        return session.registry.add_dataset(
-            name,
-            split=split,
-            digest=data.digest,
-            location=str(source),
-            rows=len(data),
-            licence=licence,
-            labels=dict(labels or {}),
-        )
-
-
-def list_datasets(*, settings: Settings | None = None) -> list[DatasetRecord]:
-    """Registered datasets."""
-    with open_session(settings) as session:
-        return session.registry.datasets()
 
 
 def describe_store(settings: Settings) -> str:

@@ -21,7 +21,7 @@ def dataset() -> None:
 @json_option
 def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], as_json: bool) -> None:
     """Register the file or folder at PATH as NAME; the digest of its content is its version."""
-    from evalkit import api
+    from evalkit import named_datasets
     from evalkit.reports.serialise import to_json
 
     labels = {}
@@ -30,7 +30,7 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
         if not equals:
             raise click.BadParameter(f"expected KEY=VALUE, got '{given}'", param_hint="--label")
         labels[key] = value
-    record = api.add_dataset(name, path, split=split, licence=licence, labels=labels)
+    record = named_datasets.add_dataset(name, path, split=split, licence=licence, labels=labels)
     if as_json:
         print_json(to_json(record))
         return
@@ -42,10 +42,10 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
 @json_option
 def list_datasets(as_json: bool) -> None:
     """List registered datasets."""
-    from evalkit import api
+    from evalkit import named_datasets
     from evalkit.reports.serialise import to_json
 
-    records = api.list_datasets()
+    records = named_datasets.list_datasets()
     if as_json:
         print_json(to_json(records))
         return
