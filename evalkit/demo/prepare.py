@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from evalkit import api
 from evalkit.config import Settings
 from evalkit.demo import digits, docs_bot, language
+from evalkit.named_datasets import add_dataset, list_datasets
 from registry.digests import digest, file_digest
 
 CARDS = ("digits", "documentation", "questions")
@@ -52,12 +52,12 @@ def _key(seed: int) -> str:
 
 def register_datasets(folder: Path, settings: Settings) -> None:
     """Put the data into the registry as its cards describe it."""
-    known = {(record.name, record.split) for record in api.list_datasets(settings=settings)}
+    known = {(record.name, record.split) for record in list_datasets(settings=settings)}
     for file in CARDS:
         card = json.loads((folder / "data" / f"{file}.card.json").read_text(encoding="utf-8"))
         for split, facts in card["splits"].items():
             if (card["name"], split) not in known:
-                api.add_dataset(
+                add_dataset(
                     card["name"],
                     folder / "data" / facts["file"],
                     split=split,
