@@ -369,14 +369,6 @@ def list_versions(name: str | None = None, *, settings: Settings | None = None) 
         return rows
 
 
-def describe_store(settings: Settings) -> str:
-    """The store that commands write to, without passwords, for people."""
-    from sqlalchemy.engine import make_url
-
-    uri = settings.tracking_uri
-    return uri if uri.startswith(("http", "file")) else make_url(uri).render_as_string(hide_password=True)
-
-
 def _bound(decision: Decision, settings: Settings) -> GateDecision:
     return GateDecision(**{f.name: getattr(decision, f.name) for f in fields(Decision)}, settings=settings)
 

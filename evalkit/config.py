@@ -57,6 +57,13 @@ def load_settings(start: Path | None = None) -> Settings:
     return Settings(home, tracking, registry, database, advisory=database != shared)
 
 
+def without_password(uri: str) -> str:
+    """A store's address as it may be shown."""
+    from sqlalchemy.engine import make_url
+
+    return uri if uri.startswith(("http", "file")) else make_url(uri).render_as_string(hide_password=True)
+
+
 def _read_file(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}

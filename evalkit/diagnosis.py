@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from evalkit.config import load_settings
+from evalkit.config import load_settings, without_password
 from evalkit.session import ADVISORY
 from metrics.errors import InputError
 
@@ -78,8 +78,8 @@ def _stores() -> Iterator[Finding]:
         yield Finding("settings", "broken", str(error))
         return
     yield Finding("state", "ok", str(settings.home))
-    yield Finding("mlflow tracking", "ok", _hide_password(settings.tracking_uri))
-    yield Finding("mlflow registry", "ok", _hide_password(settings.registry_uri))
+    yield Finding("mlflow tracking", "ok", without_password(settings.tracking_uri))
+    yield Finding("mlflow registry", "ok", without_password(settings.registry_uri))
     if settings.advisory:
         yield Finding("gate", "warning", ADVISORY)
     from registry.database import check_database
@@ -88,9 +88,3 @@ def _stores() -> Iterator[Finding]:
         yield Finding("database", "ok", check_database(settings.database_url))
     except InputError as error:
         yield Finding("database", "broken", str(error))
-
-
-def _hide_password(uri: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return uri if uri.startswith(("http", "file")) else make_url(uri).render_as_string(hide_password=True)

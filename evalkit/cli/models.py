@@ -64,7 +64,7 @@ def register(
         print_json(to_json(version))
         return
     click.echo(f"{version.reference} ({version.kind}), judged by the suite {version.suite_digest[:19]}…")
-    note(f"stored in {api.describe_store(settings)}; next: evalkit check {version.reference}")
+    note(f"stored in {without_password(settings.tracking_uri)}; next: evalkit check {version.reference}")
 
 
 @click.command(short_help="Move an alias; refused without a pass.")
