@@ -45,7 +45,7 @@ def register(
 ) -> None:
     """Register a model version NAME together with the suite that judges it."""
     from evalkit import api
-    from evalkit.config import load_settings
+    from evalkit.config import load_settings, without_password
     from evalkit.reports.serialise import to_json
 
     settings = load_settings()
