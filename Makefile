@@ -4,7 +4,7 @@ SEED ?= 0
 OUT ?= demo-output
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test peers lint format clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,9 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+peers: setup
+	$(BIN)/python tests/peers.py
 
 format: setup
 	$(BIN)/ruff check --fix .
