@@ -64,7 +64,7 @@ COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "context": _answers,
     "features": _features,
     "probabilities": _probabilities,
-    "nll": _numbers(1, 30),
+    "nll": _numbers(1, 3),  # per token here; `make_batch` makes it a sum
     "tokens": _numbers(1, 12, whole=True),
     "bytes": _numbers(1, 60, whole=True),
     "words": _numbers(1, 9, whole=True),
@@ -84,6 +84,8 @@ def make_batch(spec: MetricSpec, seed: int, n: int, *, only_needs: bool = False,
     rng = np.random.default_rng(seed)
     names = spec.needs if only_needs else tuple(COLUMNS)
     columns = {name: COLUMNS[name](np.random.default_rng([seed, place]), n) for place, name in enumerate(names)}
+    if "nll" in columns and "tokens" in columns:
+        columns["nll"] = [each * count for each, count in zip(columns["nll"], columns["tokens"], strict=True)]
     rest.setdefault("slices", {"style": [str(i) for i in rng.integers(0, 2, n)]})
     return Batch([f"s{i}" for i in range(n)], columns, **rest)
 
