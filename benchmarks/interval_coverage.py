@@ -183,7 +183,7 @@ def manifold_cases(name: str) -> Iterator[Case]:
             )
         else:
             blocks = _against(name, reference, block=50)
-            many = spread * np.random.default_rng(3).normal(size=(40, 50 * 50, 4))
+            many = spread * np.random.default_rng(3).normal(size=(60, 50 * 20, 4))
             truth = float(np.mean([_computed(blocks, "features", each)[PRIMARY].value for each in many]))
             yield Case(
                 name,
