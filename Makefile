@@ -4,7 +4,7 @@ SEED ?= 0
 OUT ?= demo-output
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint format docs screenshots clean
+.PHONY: setup demo test peers lint format docs screenshots clean
 
 setup: $(VENV)/.ready
 
@@ -25,12 +25,16 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+peers: setup
+	$(BIN)/python tests/peers.py
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: setup
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_metric_pages.py
 
 screenshots: demo
 	$(BIN)/python docs/make_screenshots.py --tracking-uri sqlite:///$(abspath $(OUT))/seed-$(SEED)/.evalkit/mlflow.db

@@ -199,7 +199,7 @@ class Precision(_NeighbourMetric):
         quadrant="quality",
         estimand="share of the generator's distribution within the fixed reference's manifold",
         interval="Wilson over generated samples, the reference held fixed",
-        validity="any n of independent samples",
+        validity="independent samples; 5 or more expected of each outcome, else it covers 84 % and more",
         source=_KYNKAANNIEMI,
     )
 

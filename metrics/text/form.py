@@ -22,7 +22,7 @@ class EmptyRate(SampleMetric):
         needs=("output",),
         estimand="rate of empty outputs in the population of prompts",
         interval="Wilson; on the effective n where samples share a cluster",
-        validity="independent samples or clusters; any n from 2",
+        validity="independent samples or clusters; 5 or more expected of each outcome, else it covers 84 % and more",
         source="counted",
     )
 

@@ -94,7 +94,7 @@ class ExactMatch(_AnswerMetric):
         needs=("output", "expected"),
         estimand="rate of exact matches in the population of questions",
         interval="Wilson; on the effective n where samples share a cluster",
-        validity="independent questions or clusters; any n from 2",
+        validity="independent questions or clusters; 5 or more expected of each outcome, else it covers 84 % and more",
         source="Rajpurkar et al. 2016, SQuAD v1.1 evaluation script",
     )
 
