@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from metrics.statistics.comparison import Comparison, compare_paired, welch_difference
+from metrics.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence
+from metrics.statistics.e_processes import EProcess, ShiryaevRobertsDetector, e_process
+from metrics.statistics.equivalence import Equivalence, cliff_delta, cohen_d, equivalence_test
+from metrics.statistics.false_discovery import benjamini_hochberg
+from metrics.statistics.group_sequential import GroupSequentialBounds, alpha_spent, group_sequential_bounds
 from metrics.statistics.intervals import (
     clopper_pearson_interval,
     constant_interval,
@@ -13,7 +18,15 @@ from metrics.statistics.intervals import (
 )
 from metrics.statistics.looks import alpha_at, alpha_shares, one_sided
 from metrics.statistics.multiplicity import holm
+from metrics.statistics.paired_tests import (
+    SignificanceTest,
+    mcnemar,
+    permutation_paired,
+    permutation_two_sample,
+    wilcoxon_signed_rank,
+)
 from metrics.statistics.pairing import independent_difference
+from metrics.statistics.poisson_bootstrap import PoissonBootstrap
 from metrics.statistics.power import (
     mean_power,
     mean_samples_needed,
@@ -23,21 +36,41 @@ from metrics.statistics.power import (
     rate_samples_needed,
     samples_needed,
 )
+from metrics.statistics.resampling import bootstrap
 
 __all__ = [
     "Comparison",
+    "ConfidenceSequence",
+    "EProcess",
+    "Equivalence",
+    "GroupSequentialBounds",
+    "PoissonBootstrap",
+    "ShiryaevRobertsDetector",
+    "SignificanceTest",
     "alpha_at",
     "alpha_shares",
+    "alpha_spent",
+    "benjamini_hochberg",
+    "bootstrap",
+    "cliff_delta",
     "clopper_pearson_interval",
+    "cohen_d",
     "compare_paired",
+    "confidence_sequence",
     "constant_interval",
+    "e_process",
+    "equivalence_test",
+    "group_sequential_bounds",
     "holm",
     "independent_difference",
+    "mcnemar",
     "mean_power",
     "mean_samples_needed",
     "one_sided",
     "paired_power",
     "paired_rate_deviation",
+    "permutation_paired",
+    "permutation_two_sample",
     "quantile_interval",
     "rate_power",
     "rate_samples_needed",
@@ -45,5 +78,6 @@ __all__ = [
     "t_interval",
     "tango_interval",
     "welch_difference",
+    "wilcoxon_signed_rank",
     "wilson_interval",
 ]
