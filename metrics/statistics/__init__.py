@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metrics.statistics.agreement import cohen_kappa, gwet_ac1, krippendorff_alpha
 from metrics.statistics.comparison import Comparison, compare_paired, welch_difference
 from metrics.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence
 from metrics.statistics.e_processes import EProcess, ShiryaevRobertsDetector, e_process
@@ -36,6 +37,7 @@ from metrics.statistics.power import (
     rate_samples_needed,
     samples_needed,
 )
+from metrics.statistics.prediction_powered import prediction_powered_mean, rogan_gladen
 from metrics.statistics.resampling import bootstrap
 
 __all__ = [
@@ -55,14 +57,17 @@ __all__ = [
     "cliff_delta",
     "clopper_pearson_interval",
     "cohen_d",
+    "cohen_kappa",
     "compare_paired",
     "confidence_sequence",
     "constant_interval",
     "e_process",
     "equivalence_test",
     "group_sequential_bounds",
+    "gwet_ac1",
     "holm",
     "independent_difference",
+    "krippendorff_alpha",
     "mcnemar",
     "mean_power",
     "mean_samples_needed",
@@ -71,9 +76,11 @@ __all__ = [
     "paired_rate_deviation",
     "permutation_paired",
     "permutation_two_sample",
+    "prediction_powered_mean",
     "quantile_interval",
     "rate_power",
     "rate_samples_needed",
+    "rogan_gladen",
     "samples_needed",
     "t_interval",
     "tango_interval",

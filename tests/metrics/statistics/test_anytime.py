@@ -47,6 +47,13 @@ def test_betting_is_the_papers(cells: int, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.high == pytest.approx(np.minimum.accumulate(np.clip(high, 0, 1)), abs=1e-12)
 
 
+def test_betting_agrees_with_confseq() -> None:
+    # confseq 0.0.11 (it needs a compiler to install): betting_cs(PATTERN, breaks=1000, running_intersection=True)
+    found = confidence_sequence(PATTERN)
+    assert found.low[[9, 29, 59]] == pytest.approx([0.215, 0.336, 0.380], abs=1e-12)
+    assert found.high[[9, 29, 59]] == pytest.approx([0.795, 0.665, 0.614], abs=1e-12)
+
+
 def test_empirical_bernstein_is_the_papers() -> None:
     x, alpha = PATTERN, 0.05
     total = squares = bets = weighted = penalty = 0.0
