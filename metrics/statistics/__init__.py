@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from metrics.statistics.agreement import cohen_kappa, gwet_ac1, krippendorff_alpha
+from metrics.statistics.bradley_terry import BradleyTerry, bradley_terry
 from metrics.statistics.comparison import Comparison, compare_paired, welch_difference
 from metrics.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence
+from metrics.statistics.dawid_skene import DawidSkene, dawid_skene
 from metrics.statistics.e_processes import EProcess, ShiryaevRobertsDetector, e_process
 from metrics.statistics.equivalence import Equivalence, cliff_delta, cohen_d, equivalence_test
 from metrics.statistics.false_discovery import benjamini_hochberg
@@ -41,8 +43,10 @@ from metrics.statistics.prediction_powered import prediction_powered_mean, rogan
 from metrics.statistics.resampling import bootstrap
 
 __all__ = [
+    "BradleyTerry",
     "Comparison",
     "ConfidenceSequence",
+    "DawidSkene",
     "EProcess",
     "Equivalence",
     "GroupSequentialBounds",
@@ -54,6 +58,7 @@ __all__ = [
     "alpha_spent",
     "benjamini_hochberg",
     "bootstrap",
+    "bradley_terry",
     "cliff_delta",
     "clopper_pearson_interval",
     "cohen_d",
@@ -61,6 +66,7 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "constant_interval",
+    "dawid_skene",
     "e_process",
     "equivalence_test",
     "group_sequential_bounds",

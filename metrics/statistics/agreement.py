@@ -51,7 +51,7 @@ def cohen_kappa(
         raise InputError(f"{len(a)} and {len(b)} ratings; kappa compares two raters on the same items")
     if weights not in {None, "linear", "quadratic"}:
         raise InputError(f"weights {weights!r}; expected 'linear', 'quadratic' or None")
-    codes, known = _codes([list(a), list(b)], categories)
+    codes, known = rating_codes([list(a), list(b)], categories)
     both = (codes >= 0).all(axis=0)
     x, y = codes[0][both], codes[1][both]
     n, size = len(x), len(known)
@@ -115,7 +115,7 @@ def krippendorff_alpha(
     tail(confidence)
     if level not in {"nominal", "ordinal", "interval", "ratio"}:
         raise InputError(f"level {level!r}; expected 'nominal', 'ordinal', 'interval' or 'ratio'")
-    codes, known = _codes(ratings, None, numbers=level != "nominal")
+    codes, known = rating_codes(ratings, None, numbers=level != "nominal")
     counts = _counts(codes, len(known))
     offered = len(counts)
     if clusters is not None and len(clusters) != offered:
@@ -220,7 +220,7 @@ def gwet_ac1(ratings: Ratings, *, categories: Sequence[Hashable] | None = None, 
     perfect agreement.
     """
     tail(confidence)
-    codes, known = _codes(ratings, categories)
+    codes, known = rating_codes(ratings, categories)
     counts = _counts(codes, len(known))
     offered, size = counts.shape
     rated = counts.sum(axis=1)
@@ -250,7 +250,7 @@ def _ac1(
     return _estimate(value, ends, n=n, offered=offered, method=method, estimand=estimand, confidence=confidence)
 
 
-def _codes(
+def rating_codes(
     ratings: Ratings, categories: Sequence[Hashable] | None, *, numbers: bool = False
 ) -> tuple[NDArray[np.intp], list[Any]]:
     """Positions of the ratings among the categories ``[raters, items]``, -1 where missing, and the categories."""
