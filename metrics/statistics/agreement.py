@@ -17,8 +17,9 @@ from metrics.statistics.resampling import bootstrap
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 Ratings = Sequence[Sequence[Any]] | NDArray[Any]
 
-FEWEST_ITEMS = 30
-"""Items below which the simulated coverage of the analytic intervals fell under 92 %."""
+FEWEST_ITEMS = 50
+"""Items below which the simulated coverage of the analytic intervals fell under 92 %: on Fisher's scale (arctanh) they
+then cover 93 to 98 %, while plain t intervals, as irrCAC and statsmodels give them, go down to 89 % near 1."""
 
 _MOST_ORDINAL_VALUES = 100
 _MOST_VALUES = 3000
@@ -41,10 +42,10 @@ def cohen_kappa(
         categories: all categories in their order; by default those that occur, sorted.
         confidence: two-sided level.
 
-    The value equals scikit-learn's `cohen_kappa_score`; the interval is Student's t on the large-sample standard error
-    of Fleiss, Cohen and Everitt (1969), as in statsmodels. None with fewer than 30 items or perfect agreement. Kappa is
-    undefined (NaN) where both raters use a single category; at very uneven rates it is low even for good raters
-    (Gwet's AC1 is not).
+    The value equals scikit-learn's `cohen_kappa_score`, the large-sample standard error that of statsmodels (Fleiss,
+    Cohen and Everitt 1969); the interval is Student's t on Fisher's scale, which keeps its level near 1 where the plain
+    one does not. None with fewer than 50 items or perfect agreement. Kappa is undefined (NaN) where both raters use a
+    single category; at very uneven rates it is low even for good raters (Gwet's AC1 is not).
     """
     tail(confidence)
     if len(a) != len(b):
@@ -215,9 +216,9 @@ def gwet_ac1(ratings: Ratings, *, categories: Sequence[Hashable] | None = None, 
         categories: all categories that could be given; by default those that occur (at least two are needed).
         confidence: two-sided level.
 
-    Value, standard error and interval (Student's t over items, the raters held fixed) agree with the package irrCAC
-    (Gwet 2008, British Journal of Mathematical and Statistical Psychology 61). No interval with fewer than 30 items or
-    perfect agreement.
+    Value and standard error (over items, the raters held fixed) agree with the package irrCAC (Gwet 2008, British
+    Journal of Mathematical and Statistical Psychology 61); the interval is Student's t on Fisher's scale. None with
+    fewer than 50 items or perfect agreement.
     """
     tail(confidence)
     codes, known = rating_codes(ratings, categories)
@@ -302,10 +303,11 @@ def _analytic(
         return "no interval: one category only" if n else "no interval: no item has two ratings", None
     if n < FEWEST_ITEMS:
         return f"no interval: {n} items, {FEWEST_ITEMS} needed", None
-    if error <= 1e-12:
+    slope = 1 - value * value
+    if error <= 1e-12 or slope <= 1e-12:
         return "no interval: the agreement is perfect", None
-    low, high = t_interval(value, error, n - 1, confidence=confidence)
-    return name, (max(-1.0, low), min(1.0, high))
+    low, high = t_interval(math.atanh(value), error / slope, n - 1, confidence=confidence)
+    return f"{name}, t on Fisher's scale", (math.tanh(low), math.tanh(high))
 
 
 def _estimate(

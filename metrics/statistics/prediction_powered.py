@@ -14,11 +14,11 @@ from metrics.base import Estimate, FloatArray
 from metrics.errors import InputError
 from metrics.statistics.intervals import normal_quantile, t_interval, tail
 
-FEWEST_LABELS = 30
+FEWEST_LABELS = 50
 """Labelled samples below which the simulated coverage fell under 92 %."""
 
-FEWEST_OF_A_KIND = 5
-"""Labels of either kind below which Rogan and Gladen's interval is not given."""
+FEWEST_OF_A_KIND = 10
+"""Where labels are 0 or 1: labels of either kind below which the simulated coverage fell under 92 %."""
 
 
 def prediction_powered_mean(
@@ -42,8 +42,8 @@ def prediction_powered_mean(
         confidence: two-sided level.
 
     A pair with a missing side, and a missing verdict, are left out and lower the coverage. `effective_n` is the number
-    of plain labels that would be as tight. No interval below 30 labels, or where the labels do not vary: a handful of
-    equal labels says nothing about the judge's errors.
+    of plain labels that would be as tight. No interval below 50 labels or, where they are 0 or 1, below 10 of
+    either kind: a handful says too little about the judge's errors.
 
     Source: Angelopoulos, Duchi and Zrnic 2023 (PPI++, arXiv:2311.01453). Value and power agree with the package
     ppi-python; the interval is slightly wider: unbiased variances and Student's t with n - 1 degrees of freedom.
@@ -71,8 +71,8 @@ def prediction_powered_mean(
     effective: float | None = None
     if n < FEWEST_LABELS or m < 2:
         method = f"no interval: {n} labels and {m} more verdicts, {FEWEST_LABELS} and 2 needed"
-    elif np.ptp(y) == 0:
-        method = "no interval: the labels do not vary"
+    elif (rarest := _rarest(y)) < FEWEST_OF_A_KIND:
+        method = f"no interval: the rarer label occurs {rarest} times, {FEWEST_OF_A_KIND} needed"
     else:
         variance = float((y - weight * f).var(ddof=1)) / n + weight**2 * float(g.var(ddof=1)) / m
         method = f"prediction-powered, power {weight:.3g}"
@@ -94,6 +94,14 @@ def prediction_powered_mean(
 
 
 _SIDES = ("labels", "judged_labelled", "judged_unlabelled")
+
+
+def _rarest(labels: FloatArray) -> int:
+    """How often the rarer of two labels occurs; any number of labels where there are more than two values."""
+    distinct, counts = np.unique(labels, return_counts=True)
+    if len(distinct) == 1:
+        return 0
+    return int(counts.min()) if len(distinct) == 2 else len(labels)
 
 
 def _tuned(y: FloatArray, f: FloatArray, g: FloatArray) -> float:
@@ -133,7 +141,7 @@ def rogan_gladen(
         confidence: two-sided level.
 
     The value is clipped to 0 .. 1; Lang and Reiczigel's interval (2014, Preventive Veterinary Medicine 113), where
-    there are 5 labels of either kind and the judge is better than chance. `InputError` on other values than 0 and 1.
+    there are 10 labels of either kind and the judge is better than chance. `InputError` on other values than 0 and 1.
     """
     q = normal_quantile(confidence)
     y, f, g = (

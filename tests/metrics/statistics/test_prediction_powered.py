@@ -35,7 +35,7 @@ def test_agrees_with_ppi_python(noise: float, power: float | None, peer: Callabl
 
 
 @pytest.mark.parametrize("noise", [0.1, 2.0])
-@pytest.mark.parametrize("n", [30, 100])
+@pytest.mark.parametrize("n", [50, 100])
 def test_covers_and_is_tighter_than_the_labels_alone(n: int, noise: float) -> None:
     rng, hits, widths, plain = np.random.default_rng(n), 0, 0.0, 0.0
     for _ in range(800):
@@ -74,20 +74,20 @@ def test_a_perfect_judge_is_worth_its_verdicts_and_a_useless_one_nothing() -> No
 @given(st.integers(0, 1000), st.floats(-3, 3), st.floats(0.1, 5))
 def test_units_and_order_do_not_matter(seed: int, shift: float, scale: float) -> None:
     rng = np.random.default_rng(seed)
-    y, f, g = judged(rng, 40, 60, 0.5)
+    y, f, g = judged(rng, 60, 60, 0.5)
     one = prediction_powered_mean(y, f, g)
-    order = rng.permutation(40)
+    order = rng.permutation(60)
     other = prediction_powered_mean(scale * y[order] + shift, scale * f[order] - 7, scale * g[::-1] - 7)
     assert other.value == pytest.approx(scale * one.value + shift, rel=1e-9, abs=1e-9)
     assert other.low == pytest.approx(scale * one.low + shift, rel=1e-8, abs=1e-8)
 
 
 def test_missing_sides_are_left_out() -> None:
-    y, f, g = judged(np.random.default_rng(0), 40, 60, 0.5)
+    y, f, g = judged(np.random.default_rng(0), 60, 60, 0.5)
     whole = prediction_powered_mean(y, f, g)
     holes = prediction_powered_mean([*y, np.nan, 1.0], [*f, 1.0, np.nan], [*g, np.nan])
-    assert (holes.low, holes.high, holes.n) == (whole.low, whole.high, 40)
-    assert holes.coverage == pytest.approx(100 / 103)
+    assert (holes.low, holes.high, holes.n) == (whole.low, whole.high, 60)
+    assert holes.coverage == pytest.approx(120 / 123)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ def test_missing_sides_are_left_out() -> None:
         ([], [], [1.0], "no labelled sample"),
         ([1.0] * 40, [1.0] * 40, [], "no verdict"),
         (list(range(10)), list(range(10)), [1.0, 2], "10 labels"),
-        ([1.0] * 40, [0.0, 1] * 20, [0.0, 1], "labels do not vary"),
+        ([1.0] * 60, [0.0, 1] * 30, [0.0, 1], "occurs 0 times"),
+        ([1.0] * 60 + [0.0] * 9, [0.0] * 69, [0.0, 1], "occurs 9 times"),
     ],
 )
 def test_no_interval_where_there_is_none(y: Any, f: Any, g: Any, why: str) -> None:
@@ -141,7 +142,7 @@ def test_a_judge_no_better_than_chance_gives_no_rate() -> None:
     found = rogan_gladen([0, 1] * 10, [1, 0] * 10, [0, 1])
     assert np.isnan(found.value)
     assert "no better than chance" in found.method
-    assert "5 of each" in rogan_gladen([0] * 20, [0] * 20, [0, 1]).method
+    assert "10 of each" in rogan_gladen([0] * 20, [0] * 20, [0, 1]).method
     assert "no verdict" in rogan_gladen([0, 1], [0, 1], []).method
 
 
