@@ -61,6 +61,7 @@ def test_perfect_raters_give_their_own_answer() -> None:
     found = dawid_skene([answers] * 3, resamples=100)
     assert found.labels == answers
     assert [e.value for e in found.accuracy] == pytest.approx([1, 1, 1], abs=1e-6)
+    assert "end of its range" in found.accuracy[0].method
     assert found.log_likelihood == pytest.approx(120 * np.log(1 / 3), rel=1e-6)
 
 
@@ -72,7 +73,7 @@ def test_intervals_cover() -> None:
         found = dawid_skene(table, resamples=100, seed=run)
         share, rater = found.prevalence[0], found.accuracy[1]
         hits += [share.low <= 0.6 <= share.high, rater.low <= 0.8 <= rater.high]
-    assert np.all(hits / runs >= 0.9)
+    assert np.all(hits / runs >= 0.92)
     assert np.all(hits / runs <= 0.99)
 
 
