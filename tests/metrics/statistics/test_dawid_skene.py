@@ -66,7 +66,7 @@ def test_perfect_raters_give_their_own_answer() -> None:
 
 
 def test_intervals_cover() -> None:
-    rng, runs = np.random.default_rng(0), 100
+    rng, runs = np.random.default_rng(0), 60
     hits = np.zeros(2)
     for run in range(runs):
         table, _ = crowd(rng, 150, (0.9, 0.8, 0.7, 0.85), (0.6, 0.4))

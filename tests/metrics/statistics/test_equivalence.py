@@ -66,12 +66,12 @@ def test_cohens_d_inverts_the_noncentral_t(paired: bool) -> None:
 def test_hedges_correction_is_unbiased() -> None:
     rng = np.random.default_rng(0)
     raw, corrected = [], []
-    for _ in range(3000):
+    for _ in range(1200):
         a, b = rng.normal(1, 1, 5), rng.normal(0, 1, 5)
         raw.append(cohen_d(a, b, unbiased=False).value)
         corrected.append(cohen_d(a, b).value)
-    assert np.mean(raw) > 1.06
-    assert np.mean(corrected) == pytest.approx(1.0, abs=0.04)
+    assert np.mean(raw) > 1.06 > np.mean(corrected)
+    assert np.mean(corrected) == pytest.approx(1.0, abs=0.06)
 
 
 @pytest.mark.parametrize("paired", [False, True])
