@@ -33,8 +33,8 @@ _PLAIN: dict[str, Direction] = {"p_value": "none", "critical": "none"}
 class ColumnDrift(Metric):
     """Drift of one column against a reference. Setting: `column`, the batch column to read.
 
-    The state is exact up to 2,048 different values, a t-digest beyond (off by about 0.0002 in rank), so that hours
-    roll up into days; it stays under 64 kB but for many categories. Subclasses write `compare`.
+    The state is exact up to 2,048 different values and a t-digest beyond (see sketch.py for how far that is off), so
+    that hours roll up into days; it stays under 64 kB but for many categories. Subclasses write `compare`.
     """
 
     categorical: ClassVar[bool] = False

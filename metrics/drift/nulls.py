@@ -25,7 +25,7 @@ PERMUTATIONS = 999
 PERMUTED_ROWS = 2000
 """Rows of both columns together up to which labels are permuted; beyond, bridges on a grid."""
 
-_GRID = 512
+_GRID = 256
 _TABLE_CELLS = 2_000_000
 
 
@@ -59,7 +59,7 @@ def line_null(a: Distribution, b: Distribution, power: int, *, draws: int = PERM
     """Null draws ``[draws]`` of the integral of ``|F_a - F_b| ** power``, had both columns one distribution.
 
     Up to `PERMUTED_ROWS` rows the labels of the pooled rows are permuted, which is exact; beyond, the difference
-    is a Brownian bridge in pooled rank, taken on a grid of 512 pooled quantiles.
+    is a Brownian bridge in pooled rank, taken on a grid of at most 256 quantiles.
     """
     if a.n + b.n <= PERMUTED_ROWS and a.counts is None and b.counts is None:
         widths = np.diff(np.sort(np.concatenate((a.values, b.values))))

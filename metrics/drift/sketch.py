@@ -1,7 +1,8 @@
 """Columns in little memory that merge: exact while values are few, a t-digest beyond, counts for categories.
 
 The t-digest is the one sketch of the DataSketches library without random choices, so that a window rolled up twice
-gives the same numbers. A sketch with k = 1,000 is off by about 0.0002 in rank.
+gives the same numbers. With k = 2,000 (40 kB) it is off by at most about 0.0005 in rank, and by about 0.002 beside a
+value that many rows share; a p-value from sketches of millions of rows is therefore rough, an effect is not.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ EXACT_VALUES = 2048
 CATEGORY_LIMIT = 10_000
 """Different categories that a column may have."""
 
-COMPRESSION = 1000
+COMPRESSION = 2000
+
+_POINTS = 8
 
 _HEADER, _SUMMARY = struct.Struct("<BBBHBH"), struct.Struct("<IIdd")
 _FAMILY, _EMPTY, _SINGLE = 20, 1, 2
@@ -110,9 +113,10 @@ class ColumnSketch:
         if self.categories is not None:
             return Categories(self.categories, self.offered, self.dependent)
         if self.digest is not None:
-            means, counts = centroids(self.digest)
-            n = round(float(counts.sum()))
-            return Distribution(means, counts, n, self.offered, exact=False, dependent=self.dependent)
+            means, rows = centroids(self.digest)
+            n = round(float(rows.sum()))
+            values, counts = _between(means, rows)
+            return Distribution(values, counts, n, self.offered, exact=False, dependent=self.dependent)
         values = np.empty(0) if self.values is None else self.values
         counts_ = np.empty(0, np.int64) if self.counts is None else self.counts
         once = bool(np.all(counts_ == 1))
@@ -130,7 +134,7 @@ class ColumnSketch:
         return {"offered": self.offered, "dependent": self.dependent, "categories": categories}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays, of at most 32 kB."""
+        """The arrays, of at most about 40 kB."""
         if self.digest is not None:
             return {"digest": np.frombuffer(self.digest, dtype=np.uint8)}
         if self.values is None or self.counts is None:
@@ -216,6 +220,20 @@ def centroids(serialised: bytes) -> tuple[FloatArray, FloatArray]:
     if buffered or not np.isfinite(pairs["mean"]).all():
         raise InputError("not a compressed t-digest of finite values; compute the state again")
     return pairs["mean"].astype(np.float64), pairs["rows"].astype(np.float64)
+
+
+def _between(means: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Spread each centroid's rows over up to 8 points on the line through its neighbours, as a t-digest is read.
+
+    A centroid of over a hundredth of all rows is one value repeated (the digest makes none so large): it stays.
+    """
+    parts = np.where(rows > 0.01 * rows.sum(), 1, np.minimum(rows, _POINTS)).astype(np.intp)
+    owner = np.repeat(np.arange(len(rows)), parts)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts)
+    counts = rows[owner] / parts[owner]
+    start = np.cumsum(rows) - rows
+    values = np.interp(start[owner] + (within + 0.5) * counts, start + rows / 2, means)
+    return values, counts
 
 
 def _packed(sketch: ColumnSketch) -> bytes:

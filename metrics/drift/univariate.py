@@ -136,11 +136,13 @@ def _ks_p(a: Distribution, b: Distribution, value: float) -> tuple[float, str]:
     from scipy import stats
     from scipy.special import kolmogorov
 
+    if value == 0:
+        return 1.0, "exact"
     if a.counts is None and b.counts is None and a.n * b.n <= _EXACT_PAIRS:
         return float(stats.ks_2samp(a.values, b.values, method="exact").pvalue), "exact for values without ties"
     size = harmonic_size(a.n, b.n)
     if size <= _SERIES_SIZE:
-        return float(np.clip(stats.kstwo.sf(value, round(size)), 0, 1)), "asymptotic"
+        return float(np.clip(stats.kstwo.sf(value, max(1, round(size))), 0, 1)), "asymptotic"
     # SciPy sums as many terms as rows, for the same figures
     root = math.sqrt(size)
     scaled = root * value + 1 / (6 * root) + (root * value - 1) / (4 * size)
