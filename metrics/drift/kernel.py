@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.drift.intervals import LEAST_ROWS
@@ -21,6 +22,7 @@ from metrics.statistics.intervals import tail
 
 _BANDWIDTHS = 5
 _ERROR_DRAWS = 199
+_SINGLE_PRECISION_ROWS = 500
 _INTERVAL = "triangle inequality with the multiplier-bootstrap error of both mean embeddings, conservative"
 _MMD = "squared maximum mean discrepancy of the distributions, in the kernel that `method` names"
 _ENERGY = "energy distance of the distributions"
@@ -31,7 +33,8 @@ class _Pairs:
     """A kernel (or minus a distance) of all pairs of pooled rows, the reference's first.
 
     Attributes:
-        matrix: ``[m + n, m + n]``.
+        matrix: ``[m + n, m + n]``, less its mean, which no comparison of two sets depends on and which would cost
+            digits.
         m: rows of the reference.
         name: the kernel, for `method`.
     """
@@ -44,6 +47,12 @@ class _Pairs:
     def n(self) -> int:
         """Rows of the current set."""
         return len(self.matrix) - self.m
+
+    @property
+    def tolerance(self) -> float:
+        """Differences of mean entries up to this are rounding: ties between permutations."""
+        single = len(self.matrix) > _SINGLE_PRECISION_ROWS
+        return (1e-6 if single else 1e-12) * float(np.abs(self.matrix[0]).mean())
 
 
 def _squared_distances(pooled: FloatArray) -> FloatArray:
@@ -75,6 +84,7 @@ def _rbf_mixture(x: FloatArray, y: FloatArray) -> _Pairs:
         np.square(kernel, out=kernel)
         total += kernel
     total /= _BANDWIDTHS
+    total -= total.mean()
     name = f"mean of 5 Gaussian kernels, bandwidths 1/4 to 4 times the median distance {math.sqrt(median):.4g}"
     return _Pairs(total, len(x), name)
 
@@ -83,6 +93,7 @@ def _minus_distances(x: FloatArray, y: FloatArray) -> _Pairs:
     squared = _squared_distances(np.concatenate((x, y)))
     np.sqrt(squared, out=squared)
     squared *= -1.0
+    squared -= squared.mean()
     return _Pairs(squared, len(x), "Euclidean distance")
 
 
@@ -92,11 +103,14 @@ def _label_sums(pairs: _Pairs, permutations: int, seed: int) -> tuple[FloatArray
     The first entry is the labelling as given.
     """
     size = pairs.m + pairs.n
-    labels = np.zeros((size, 1 + permutations))
+    kind = np.float32 if size > _SINGLE_PRECISION_ROWS else np.float64
+    labels: NDArray[Any] = np.zeros((size, 1 + permutations), dtype=kind)
     labels[: pairs.m] = 1.0
     shuffled = labels[:, 1:]
     np.random.default_rng(seed).permuted(shuffled, axis=0, out=shuffled)
-    within_x = np.einsum("ij,ij->j", labels, pairs.matrix @ labels)
+    products: NDArray[Any] = pairs.matrix.astype(kind, copy=False) @ labels
+    within_x: FloatArray = np.einsum("ij,ij->j", labels, products, dtype=np.dtype(np.float64))
+    within_x[0] = pairs.matrix[: pairs.m, : pairs.m].sum()
     across = pairs.matrix.sum(axis=1) @ labels - within_x
     return within_x, pairs.matrix.sum() - within_x - 2 * across, across
 
@@ -159,10 +173,12 @@ class _Facts:
             confidence=self.confidence,
         )  # fmt: skip
 
-    def tests(self, observed: float, null: FloatArray) -> dict[str, Estimate]:
-        p = math.nan if self.dependent else permutation_p(observed, null)
+    def tests(self, observed: float, null: FloatArray, tolerance: float, power: float = 1.0) -> dict[str, Estimate]:
+        """p-value and critical value of a statistic that is reported to a power."""
+        p = math.nan if self.dependent else permutation_p(observed - tolerance, null)
         name = f"no interval: a p-value; {len(null)} permutations of the labels"
         critical = float(np.quantile(null, self.confidence))
+        critical = critical if power == 1 else max(critical, 0.0) ** power
         return {
             "p_value": self.estimate(p, "probability of a distance at least this large without drift", name),
             "critical": self.estimate(
@@ -183,24 +199,26 @@ def _discrepancy(x: FloatArray, y: FloatArray, facts: _Facts, permutations: int,
     pairs = _rbf_mixture(x, y)
     m, n = pairs.m, pairs.n
     xx, yy, xy = _label_sums(pairs, permutations, seed)
-    values = (xx - m) / (m * (m - 1)) + (yy - n) / (n * (n - 1)) - 2 * xy / (m * n)
+    diagonal = float(pairs.matrix[0, 0])
+    values = (xx - m * diagonal) / (m * (m - 1)) + (yy - n * diagonal) / (n * (n - 1)) - 2 * xy / (m * n)
     value, radius = float(values[0]), _radius(pairs, facts.confidence, seed)
     interval = None
     if radius is not None:
         length = math.sqrt(max(float(xx[0] / m**2 + yy[0] / n**2 - 2 * xy[0] / (m * n)), 0.0))
         interval = min(value, max(length - radius, 0.0) ** 2), max(value, (length + radius) ** 2)
     method = f"{_method(radius, pairs)}; {pairs.name}"
-    return {PRIMARY: facts.estimate(value, _MMD, method, interval), **facts.tests(value, values[1:])}
+    return {PRIMARY: facts.estimate(value, _MMD, method, interval), **facts.tests(value, values[1:], pairs.tolerance)}
 
 
 def _energy(x: FloatArray, y: FloatArray, facts: _Facts, permutations: int, seed: int) -> dict[str, Estimate]:
     pairs = _minus_distances(x, y)
     m, n = pairs.m, pairs.n
     xx, yy, xy = _label_sums(pairs, permutations, seed)
-    values = np.sqrt(np.maximum(xx / m**2 + yy / n**2 - 2 * xy / (m * n), 0.0))
-    value, radius = float(values[0]), _radius(pairs, facts.confidence, seed)
+    squares = xx / m**2 + yy / n**2 - 2 * xy / (m * n)
+    value, radius = math.sqrt(max(float(squares[0]), 0.0)), _radius(pairs, facts.confidence, seed)
     interval = None if radius is None else (max(value - radius, 0.0), value + radius)
-    return {PRIMARY: facts.estimate(value, _ENERGY, _method(radius, pairs), interval), **facts.tests(value, values[1:])}
+    tests = facts.tests(float(squares[0]), squares[1:], pairs.tolerance, power=0.5)
+    return {PRIMARY: facts.estimate(value, _ENERGY, _method(radius, pairs), interval), **tests}
 
 
 def _run(kind: Any, x: FloatArray, y: FloatArray, facts: _Facts, draws: tuple[int, int, int]) -> dict[str, Estimate]:
