@@ -31,6 +31,7 @@ NUMERIC = [
 columns = st.lists(st.integers(-6, 6).map(float) | st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40)
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # SciPy's, at one row each
 @settings(deadline=None, max_examples=80)
 @given(a=columns, b=columns)
 def test_line_distances_equal_scipy(a: list[float], b: list[float]) -> None:
@@ -61,6 +62,13 @@ def test_small_kolmogorov_smirnov_p_values_are_exact(m: int, n: int) -> None:
     found = kolmogorov_smirnov(a, b)["p_value"]
     assert found.value == pytest.approx(stats.ks_2samp(a, b, method="exact").pvalue, rel=1e-9)
     assert "exact" in found.method
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_p_value_that_scipy_cannot_make_exact_says_so() -> None:
+    found = kolmogorov_smirnov(np.arange(30), np.arange(30) + 1)["p_value"]
+    assert found.value == pytest.approx(1.0)
+    assert "asymptotic" in found.method
 
 
 @pytest.mark.parametrize(("m", "n", "tolerance"), [(3000, 2000, 1e-9), (60_000, 50_000, 2e-3)])
