@@ -14,21 +14,29 @@ from metrics.base import Metric, MetricSpec
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
+    "chi_square": "metrics.drift.columns:ChiSquare",
     "coverage": "metrics.image.manifold:Coverage",
     "density": "metrics.image.manifold:Density",
     "distinct_n": "metrics.text.diversity:DistinctN",
+    "domain_classifier": "metrics.drift.domain_classifier:DomainClassifier",
     "empty": "metrics.text.form:EmptyRate",
+    "energy_distance": "metrics.drift.kernel:EnergyDistance",
     "exact_match": "metrics.text.question_answering:ExactMatch",
     "fid": "metrics.image.frechet:FrechetInceptionDistance",
     "inception_score": "metrics.image.inception:InceptionScore",
+    "jensen_shannon": "metrics.drift.columns:JensenShannon",
     "kid": "metrics.image.kernel:KernelInceptionDistance",
+    "ks": "metrics.drift.columns:KolmogorovSmirnov",
     "latency": "metrics.speed:Latency",
+    "mmd": "metrics.drift.kernel:MaximumMeanDiscrepancy",
     "peak_memory": "metrics.speed:PeakMemory",
     "perplexity": "metrics.text.perplexity:Perplexity",
     "precision": "metrics.image.manifold:Precision",
+    "psi": "metrics.drift.columns:PopulationStability",
     "recall": "metrics.image.manifold:Recall",
     "throughput": "metrics.speed:Throughput",
     "token_f1": "metrics.text.question_answering:TokenF1",
+    "wasserstein": "metrics.drift.columns:Wasserstein",
     "word_count": "metrics.text.form:WordCount",
 }
 
