@@ -14,12 +14,14 @@ from metrics.base import Metric, MetricSpec
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
+    "cmmd": "metrics.image.cmmd:ClipDiscrepancy",
     "coverage": "metrics.image.manifold:Coverage",
     "density": "metrics.image.manifold:Density",
     "distinct_n": "metrics.text.diversity:DistinctN",
     "empty": "metrics.text.form:EmptyRate",
     "exact_match": "metrics.text.question_answering:ExactMatch",
     "fid": "metrics.image.frechet:FrechetInceptionDistance",
+    "fid_infinity": "metrics.image.frechet_infinity:FrechetDistanceInfinity",
     "inception_score": "metrics.image.inception:InceptionScore",
     "kid": "metrics.image.kernel:KernelInceptionDistance",
     "latency": "metrics.speed:Latency",
@@ -29,6 +31,7 @@ _TARGETS: dict[str, str] = {
     "recall": "metrics.image.manifold:Recall",
     "throughput": "metrics.speed:Throughput",
     "token_f1": "metrics.text.question_answering:TokenF1",
+    "vendi_score": "metrics.image.vendi:VendiScore",
     "word_count": "metrics.text.form:WordCount",
 }
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from metrics.image.frechet import FrechetInceptionDistance, frechet_distance, frechet_distance_infinity
+from metrics.image.cmmd import ClipDiscrepancy, cmmd
+from metrics.image.frechet import FrechetInceptionDistance, frechet_distance, gaussian
+from metrics.image.frechet_infinity import FrechetDistanceInfinity, frechet_distance_infinity
 from metrics.image.inception import InceptionScore, inception_score
 from metrics.image.kernel import KernelInceptionDistance, kernel_distance
 from metrics.image.manifold import Coverage, Density, Precision, Recall, density_coverage, precision_recall
+from metrics.image.vendi import VendiScore, vendi_score
 
 __all__ = [
+    "ClipDiscrepancy",
     "Coverage",
     "Density",
+    "FrechetDistanceInfinity",
     "FrechetInceptionDistance",
     "InceptionScore",
     "KernelInceptionDistance",
     "Precision",
     "Recall",
+    "VendiScore",
+    "cmmd",
     "density_coverage",
     "frechet_distance",
     "frechet_distance_infinity",
+    "gaussian",
     "inception_score",
     "kernel_distance",
     "precision_recall",
+    "vendi_score",
 ]

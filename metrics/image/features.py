@@ -65,6 +65,13 @@ def pair_of_matrices(reference: Any, generated: Any, minimum: int = 2) -> tuple[
     return first, second
 
 
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Rows scaled to length one; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    scaled: FloatArray = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
+    return scaled
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a state amounts to: finite float64 rows, and how many samples were offered and scored.
