@@ -25,6 +25,8 @@ _TARGETS: dict[str, str] = {
     "inception_score": "metrics.image.inception:InceptionScore",
     "kid": "metrics.image.kernel:KernelInceptionDistance",
     "latency": "metrics.speed:Latency",
+    "memorization": "metrics.image.memorization:Memorization",
+    "mode_collapse": "metrics.image.modes:ModeCollapse",
     "peak_memory": "metrics.speed:PeakMemory",
     "perplexity": "metrics.text.perplexity:Perplexity",
     "precision": "metrics.image.manifold:Precision",

@@ -8,6 +8,8 @@ from metrics.image.frechet_infinity import FrechetDistanceInfinity, frechet_dist
 from metrics.image.inception import InceptionScore, inception_score
 from metrics.image.kernel import KernelInceptionDistance, kernel_distance
 from metrics.image.manifold import Coverage, Density, Precision, Recall, density_coverage, precision_recall
+from metrics.image.memorization import Memorization, memorization
+from metrics.image.modes import ModeCollapse, mode_collapse
 from metrics.image.vendi import VendiScore, vendi_score
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "FrechetInceptionDistance",
     "InceptionScore",
     "KernelInceptionDistance",
+    "Memorization",
+    "ModeCollapse",
     "Precision",
     "Recall",
     "VendiScore",
@@ -28,6 +32,8 @@ __all__ = [
     "gaussian",
     "inception_score",
     "kernel_distance",
+    "memorization",
+    "mode_collapse",
     "precision_recall",
     "vendi_score",
 ]

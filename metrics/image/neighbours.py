@@ -52,6 +52,19 @@ def neighbour_radii(rows: FloatArray, k: int) -> FloatArray:
     return radii
 
 
+def nearest(points: FloatArray, centres: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
+    """Position of each point's nearest centre and the squared distance to it; the first one where several tie."""
+    position, distance = np.empty(len(points), np.intp), np.empty(len(points))
+    for at, squared, sizes in _approximate(points, centres):
+        close = squared <= (squared + _ROUNDING * sizes).min(axis=1)[:, None] + _ROUNDING * sizes
+        point, centre = np.nonzero(close)
+        exact = _exact(points, centres, point + at.start, centre)
+        order = np.lexsort((centre, exact, point))
+        first = order[np.unique(point[order], return_index=True)[1]]
+        position[at], distance[at] = centre[first], exact[first]
+    return position, distance
+
+
 def reference_radii(rows: FloatArray, k: int) -> FloatArray:
     """`neighbour_radii` of a reference set, kept for the metrics that ask for the same ones next."""
     return _reference_radii.get(rows, k, lambda: neighbour_radii(rows, k))
