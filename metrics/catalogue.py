@@ -14,6 +14,8 @@ from metrics.base import Metric, MetricSpec
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
+    "bits_per_dimension": "metrics.image.likelihood:BitsPerDimension",
+    "clip_score": "metrics.image.pairs:ClipScore",
     "cmmd": "metrics.image.cmmd:ClipDiscrepancy",
     "coverage": "metrics.image.manifold:Coverage",
     "density": "metrics.image.manifold:Density",
@@ -28,9 +30,13 @@ _TARGETS: dict[str, str] = {
     "memorization": "metrics.image.memorization:Memorization",
     "mode_collapse": "metrics.image.modes:ModeCollapse",
     "peak_memory": "metrics.speed:PeakMemory",
+    "perceptual_distance": "metrics.image.pairs:PerceptualDistance",
+    "perceptual_path_length": "metrics.image.pairs:PerceptualPathLength",
     "perplexity": "metrics.text.perplexity:Perplexity",
     "precision": "metrics.image.manifold:Precision",
+    "psnr": "metrics.image.fidelity:PeakSignalToNoiseRatio",
     "recall": "metrics.image.manifold:Recall",
+    "ssim": "metrics.image.fidelity:StructuralSimilarity",
     "throughput": "metrics.speed:Throughput",
     "token_f1": "metrics.text.question_answering:TokenF1",
     "vendi_score": "metrics.image.vendi:VendiScore",

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from metrics.image.cmmd import ClipDiscrepancy, cmmd
+from metrics.image.fidelity import PeakSignalToNoiseRatio, StructuralSimilarity, psnr, ssim
 from metrics.image.frechet import FrechetInceptionDistance, frechet_distance, gaussian
 from metrics.image.frechet_infinity import FrechetDistanceInfinity, frechet_distance_infinity
 from metrics.image.inception import InceptionScore, inception_score
 from metrics.image.kernel import KernelInceptionDistance, kernel_distance
+from metrics.image.likelihood import BitsPerDimension, bits_per_dimension
 from metrics.image.manifold import Coverage, Density, Precision, Recall, density_coverage, precision_recall
 from metrics.image.memorization import Memorization, memorization
 from metrics.image.modes import ModeCollapse, mode_collapse
+from metrics.image.pairs import (
+    ClipScore,
+    PerceptualDistance,
+    PerceptualPathLength,
+    clip_score,
+    perceptual_distance,
+    perceptual_path_length,
+)
 from metrics.image.vendi import VendiScore, vendi_score
 
 __all__ = [
+    "BitsPerDimension",
     "ClipDiscrepancy",
+    "ClipScore",
     "Coverage",
     "Density",
     "FrechetDistanceInfinity",
@@ -22,9 +34,15 @@ __all__ = [
     "KernelInceptionDistance",
     "Memorization",
     "ModeCollapse",
+    "PeakSignalToNoiseRatio",
+    "PerceptualDistance",
+    "PerceptualPathLength",
     "Precision",
     "Recall",
+    "StructuralSimilarity",
     "VendiScore",
+    "bits_per_dimension",
+    "clip_score",
     "cmmd",
     "density_coverage",
     "frechet_distance",
@@ -34,6 +52,10 @@ __all__ = [
     "kernel_distance",
     "memorization",
     "mode_collapse",
+    "perceptual_distance",
+    "perceptual_path_length",
     "precision_recall",
+    "psnr",
+    "ssim",
     "vendi_score",
 ]
