@@ -9,9 +9,18 @@ from metrics.image.frechet_infinity import FrechetDistanceInfinity, frechet_dist
 from metrics.image.inception import InceptionScore, inception_score
 from metrics.image.kernel import KernelInceptionDistance, kernel_distance
 from metrics.image.likelihood import BitsPerDimension, bits_per_dimension
-from metrics.image.manifold import Coverage, Density, Precision, Recall, density_coverage, precision_recall
+from metrics.image.manifold import (
+    Coverage,
+    Density,
+    Precision,
+    Recall,
+    density_coverage,
+    precision_recall,
+    precision_recall_density_coverage,
+)
 from metrics.image.memorization import Memorization, memorization
 from metrics.image.modes import ModeCollapse, mode_collapse
+from metrics.image.moments import FeatureMoments
 from metrics.image.pairs import (
     ClipScore,
     PerceptualDistance,
@@ -28,6 +37,7 @@ __all__ = [
     "ClipScore",
     "Coverage",
     "Density",
+    "FeatureMoments",
     "FrechetDistanceInfinity",
     "FrechetInceptionDistance",
     "InceptionScore",
@@ -55,6 +65,7 @@ __all__ = [
     "perceptual_distance",
     "perceptual_path_length",
     "precision_recall",
+    "precision_recall_density_coverage",
     "psnr",
     "ssim",
     "vendi_score",

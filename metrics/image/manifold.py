@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
 from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, mean_interval, pair_of_matrices, share
-from metrics.image.neighbours import memberships, neighbour_radii, reference_radii
+from metrics.image.neighbours import all_memberships, memberships, neighbour_radii, reference_radii
 
 LEAST_BLOCKS = 8
 """Blocks below which no t interval is given."""
@@ -116,6 +116,45 @@ def density_coverage(reference: Any, generated: Any, *, k: int = 5) -> dict[str,
             estimand="coverage at n generated samples",
         ),
     }
+
+
+def precision_recall_density_coverage(
+    reference: Any, generated: Any, *, k: int = 3, k_density: int = 5
+) -> dict[str, Estimate]:
+    """All four of all samples at once, in half the time of `precision_recall` and `density_coverage`.
+
+    Args:
+        reference: features ``[m, d]``, NumPy or torch, any float type or uint8.
+        generated: features ``[n, d]``.
+        k: neighbour of precision and recall; below m and n.
+        k_density: neighbour of density and coverage; below m.
+
+    Returns:
+        What the two functions return, the same numbers.
+
+    Raises:
+        InputError: as the two functions.
+    """
+    x, y = pair_of_matrices(reference, generated)
+    _check_k(k, x, y)
+    _check_k(k_density, x, None)
+    radii, wide = reference_radii(x, k), reference_radii(x, k_density)
+    precise, counts = np.zeros(len(y), bool), np.zeros(len(y))
+    recalled, covered = np.zeros(len(x), bool), np.zeros(len(x), bool)
+    both = (radii, neighbour_radii(y, k))
+    for at, inside, around, dense in all_memberships(y, x, inclusive=both, exclusive=wide):
+        precise[at], counts[at] = inside.any(axis=1), dense.sum(axis=1)
+        recalled |= around.any(axis=0)
+        covered |= dense.any(axis=0)
+    sample = Sample(y, len(y), False)
+    result = {
+        "precision": _precision(precise, sample, 0.95),
+        "density": _density(counts / k_density, len(x) / k_density, sample, 0.95),
+    }
+    for name, hits in (("recall", recalled), ("coverage", covered)):
+        estimand = f"{name} at n generated samples"
+        result[name] = Estimate(float(hits.mean()), n=len(y), method=_NO_INTERVAL_AT_N, estimand=estimand)
+    return result
 
 
 def _precision(inside: NDArray[np.bool_], generated: Sample, confidence: float) -> Estimate:
