@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metrics.image.classes import frechet_distance_by_class, intra_class_diversity
 from metrics.image.cmmd import ClipDiscrepancy, cmmd
 from metrics.image.fidelity import PeakSignalToNoiseRatio, StructuralSimilarity, psnr, ssim
 from metrics.image.frechet import FrechetInceptionDistance, frechet_distance, gaussian
@@ -56,9 +57,11 @@ __all__ = [
     "cmmd",
     "density_coverage",
     "frechet_distance",
+    "frechet_distance_by_class",
     "frechet_distance_infinity",
     "gaussian",
     "inception_score",
+    "intra_class_diversity",
     "kernel_distance",
     "memorization",
     "mode_collapse",
