@@ -261,3 +261,12 @@ def test_symmetric_and_never_negative(seed, n, m, d):
     assert there >= 0
     assert there == pytest.approx(back, rel=1e-9, abs=1e-12)
     assert there == pytest.approx(factored_distance(x, y), rel=1e-6, abs=1e-9)
+
+
+def test_golden_values_of_two_samples_in_64_dimensions():
+    """Two points a side span one direction each: FID = |m1 - m2|^2 + (s1 - s2)^2 + 2 s1 s2 (1 - |cos|)."""
+    x, y = np.zeros((2, 64)), np.zeros((2, 64))
+    x[0, 0], x[1, 0] = 1.0, -1.0  # standard deviation sqrt(2) along the first axis
+    y[0, :2], y[1, :2] = (3.0, 4.0), (-3.0, -4.0)  # 5 sqrt(2), at a cosine of 0.6
+    assert frechet_distance(x, y).value == pytest.approx(2 + 50 - 2 * 10 * 0.6, rel=1e-12)
+    assert frechet_distance(x, y + 2).value == pytest.approx(40 + 4 * 64, rel=1e-12)
