@@ -57,12 +57,27 @@ def _numbers(low: float, high: float, *, whole: bool = False) -> Callable[[Rng, 
     return make
 
 
+def _images(rng: Rng, n: int) -> list[np.ndarray]:
+    return [rng.integers(0, 256, (12, 12, 3)).astype(np.uint8) for _ in range(n)]
+
+
+def _labels(rng: Rng, n: int) -> list[str]:
+    return [str(label) for label in rng.integers(0, 2, n)]
+
+
 COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "output": _text,
     "prompt": _text,
     "expected": _answers,
     "context": _answers,
     "features": _features,
+    "reference_features": _features,
+    "shifted_features": _features,
+    "text_features": _features,
+    "image": _images,
+    "reference_image": _images,
+    "label": _labels,
+    "dimensions": _numbers(1, 50, whole=True),
     "probabilities": _probabilities,
     "nll": _numbers(1, 3),  # per token here; `make_batch` makes it a sum
     "tokens": _numbers(1, 12, whole=True),

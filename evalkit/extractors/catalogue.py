@@ -11,10 +11,19 @@ from pathlib import Path
 from evalkit.extractors.base import Extractor
 from metrics.errors import InputError, did_you_mean
 
-_TARGETS: dict[str, str] = {
-    "inception-v3": "evalkit.extractors.inception:InceptionV3Extractor",
-    "pixels": "evalkit.extractors.pixels:PixelExtractor",
+_TARGETS: dict[str, tuple[str, ...]] = {
+    "clip-vit-base-patch32": ("evalkit.extractors.clip:ClipExtractor", "openai/clip-vit-base-patch32"),
+    "clip-vit-large-patch14": ("evalkit.extractors.clip:ClipExtractor", "openai/clip-vit-large-patch14"),
+    "clip-vit-large-patch14-336": ("evalkit.extractors.clip:ClipExtractor", "openai/clip-vit-large-patch14-336"),
+    "dinov2-base": ("evalkit.extractors.dino:DinoV2Extractor", "facebook/dinov2-base"),
+    "dinov2-large": ("evalkit.extractors.dino:DinoV2Extractor", "facebook/dinov2-large"),
+    "dinov2-small": ("evalkit.extractors.dino:DinoV2Extractor", "facebook/dinov2-small"),
+    "inception-v3": ("evalkit.extractors.inception:InceptionV3Extractor",),
+    "inception-v3-clean": ("evalkit.extractors.inception:CleanInceptionV3Extractor",),
+    "pixels": ("evalkit.extractors.pixels:PixelExtractor",),
 }
+"""Name to class, and what its constructor is given."""
+_EXTRAS = {"torch": "images", "transformers": "text"}
 _PROGRAM = "evalkit.extractors.program:ProgramExtractor"
 _PICKLED = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".jit", ".ts", ".joblib"}
 
@@ -32,7 +41,7 @@ def load_extractor(name_or_path: str, *, folder: Path) -> Extractor:
             missing or that loading could run code from, weights that are missing or altered.
     """
     if name_or_path in _TARGETS:
-        return _make(_TARGETS[name_or_path])
+        return _make(*_TARGETS[name_or_path])
     suffix = Path(name_or_path).suffix.lower()
     if suffix in _PICKLED:
         raise InputError(
@@ -57,12 +66,15 @@ def _below(given: str, folder: Path) -> Path:
     return path
 
 
-def _make(target: str, *arguments: Path) -> Extractor:
+def _make(target: str, *arguments: Path | str) -> Extractor:
     module, _, attribute = target.partition(":")
     try:
         extractor: Extractor = getattr(importlib.import_module(module), attribute)(*arguments)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in _EXTRAS:
             raise
-        raise InputError("this extractor needs torch; install it with: pip install 'evalkit[images]'") from None
+        extra = _EXTRAS[error.name]
+        raise InputError(
+            f"this extractor needs {error.name}; install it with: pip install 'evalkit[{extra}]'"
+        ) from None
     return extractor

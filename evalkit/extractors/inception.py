@@ -23,6 +23,8 @@ FID_WEIGHTS = WeightsFile(
 )
 """TensorFlow's inception-2015-12-05 graph as a PyTorch state dict (Apache-2.0), published by pytorch-fid."""
 
+SIDE = 299
+
 _BATCH = 32
 
 
@@ -38,6 +40,7 @@ class InceptionV3Extractor:
     """
 
     name = "inception-v3"
+    preprocessing = "bilinear to 299 as TensorFlow 1, (x - 128) / 128"
 
     def __init__(self, network: InceptionV3 | None = None, *, weights: str = "") -> None:
         if (network is None) == bool(weights):
@@ -52,7 +55,7 @@ class InceptionV3Extractor:
             "extractor": self.name,
             "version": 1,
             "weights": self._weights,
-            "preprocessing": "bilinear to 299 as TensorFlow 1, (x - 128) / 128",
+            "preprocessing": self.preprocessing,
         }
 
     def extract(self, images: Sequence[Image]) -> Extracted:
@@ -66,12 +69,16 @@ class InceptionV3Extractor:
         order = [position for group in places.values() for position in group]
         for group in places.values():
             for start in range(0, len(group), _BATCH):
-                some = self._run(np.stack([images[i] for i in group[start : start + _BATCH]]))
+                some = self._run(self._stack([images[i] for i in group[start : start + _BATCH]]))
                 features.append(some[0])
                 logits.append(some[1])
         back = np.argsort(order)
         rows = check_rows(np.concatenate(features)[back], len(images), self.name)
         return Extracted(rows, softmax(check_rows(np.concatenate(logits)[back], len(images), self.name)))
+
+    def _stack(self, images: Sequence[Image]) -> np.ndarray:
+        """Images of one size as a batch; the network resizes them."""
+        return np.stack(images)
 
     def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
@@ -83,6 +90,35 @@ class InceptionV3Extractor:
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             features, logits = network(inputs)
         return features.cpu().numpy(), logits.cpu().numpy()
+
+
+class CleanInceptionV3Extractor(InceptionV3Extractor):
+    """The same network on images resized as clean-fid does: PIL's bicubic filter with antialiasing, not rounded.
+
+    Numbers agree with clean-fid's ``mode="clean"`` (Parmar, Zhang and Zhu 2022, arXiv:2104.11222); they are not
+    comparable with those of ``inception-v3``.
+    """
+
+    name = "inception-v3-clean"
+    preprocessing = "bicubic with antialiasing to 299 in float32 by PIL, clipped to 0..255, (x - 128) / 128"
+
+    def _stack(self, images: Sequence[Image]) -> np.ndarray:
+        return np.stack([resize_like_clean_fid(image, SIDE) for image in images])
+
+
+def resize_like_clean_fid(image: Image, side: int) -> np.ndarray:
+    """Resize uint8 ``[height, width, 3]`` to float32 ``[side, side, 3]``, 0 to 255, each channel by itself."""
+    from PIL import Image as Picture
+
+    channels = [
+        np.asarray(
+            Picture.fromarray(np.ascontiguousarray(image[:, :, channel], dtype=np.float32)).resize(
+                (side, side), resample=Picture.Resampling.BICUBIC
+            )
+        )
+        for channel in range(3)
+    ]
+    return np.stack(channels, axis=2).clip(0, 255)
 
 
 def load_published() -> InceptionV3:

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, State
 from metrics.errors import InputError
 from metrics.scoring import refuse_weights
+from metrics.statistics.intervals import Interval, constant_interval, t_interval, wilson_interval
 
 Matrix = NDArray[Any]
+
+SHARED_CLUSTERS = "no valid interval: samples share clusters"
 
 _KEPT_TYPES = ("float16", "float32", "float64", "uint8")
 
@@ -66,6 +69,13 @@ def pair_of_matrices(reference: Any, generated: Any, minimum: int = 2) -> tuple[
     return first, second
 
 
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Rows scaled to length one; a row of zeros stays as it is."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    scaled: FloatArray = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
+    return scaled
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a state amounts to: finite float64 rows, and how many samples were offered and scored.
@@ -89,6 +99,35 @@ class Sample:
     def coverage(self) -> float:
         """Scored / offered samples."""
         return self.n / self.offered if self.offered else 0.0
+
+
+def mean_interval(values: FloatArray, highest: float, confidence: float) -> Interval:
+    """Interval of the mean of values between 0 and `highest`."""
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    if deviation <= 1e-12 * highest:
+        return constant_interval(mean, len(values), 0.0, highest, confidence=confidence)
+    low, high = t_interval(mean, deviation / np.sqrt(len(values)), len(values) - 1, confidence=confidence)
+    return max(float(low), 0.0), min(float(high), highest)
+
+
+def share(hits: NDArray[np.bool_], generated: Sample, estimand: str, confidence: float) -> Estimate:
+    """Share of generated samples of which something holds, with Wilson's interval; the reference is fixed."""
+    rate, n = float(hits.mean()), generated.n
+    low, high = wilson_interval(rate, n, confidence=confidence)
+    return Estimate(
+        rate,
+        None if generated.dependent else low,
+        None if generated.dependent else high,
+        n=n,
+        coverage=generated.coverage,
+        worst_low=float(hits.sum()) / generated.offered,
+        worst_high=(float(hits.sum()) + generated.offered - n) / generated.offered,
+        method=SHARED_CLUSTERS
+        if generated.dependent
+        else "Wilson interval over generated samples, the reference fixed",
+        estimand=estimand,
+        confidence=confidence,
+    )
 
 
 def _cluster_keys(clusters: Sequence[str]) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ _SUBSET_ESTIMAND = "mean of the same discrepancy over seeded subsets of both set
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class KernelSums:
     """Kernel sums of one pass over all pairs.
 
     Attributes:
@@ -68,7 +68,7 @@ def _self_kernel(rows: FloatArray) -> FloatArray:
     return values
 
 
-def _sum_pairs(x: FloatArray, y: FloatArray, picked: tuple[FloatArray, FloatArray]) -> _Sums:
+def _sum_pairs(x: FloatArray, y: FloatArray, picked: tuple[FloatArray, FloatArray]) -> KernelSums:
     """One pass per kernel block; `picked` holds 0/1 indicators ``[subsets, m]`` and ``[subsets, n]``."""
     in_x, in_y = picked
     size = in_x.sum(axis=1)
@@ -86,7 +86,7 @@ def _sum_pairs(x: FloatArray, y: FloatArray, picked: tuple[FloatArray, FloatArra
     for at, block in _kernel_blocks(y, x):
         cross[at] = block.sum(axis=1)
         between += ((in_y[:, at] @ block) * in_x).sum(axis=1)
-    return _Sums(
+    return KernelSums(
         reference=reference,
         rows=rows,
         cross=cross,
@@ -107,12 +107,13 @@ def _draw_subsets(m: int, n: int, subsets: int, size: int, seed: int) -> tuple[F
     return in_x, in_y
 
 
-def _full(sums: _Sums, m: int) -> float:
+def unbiased_discrepancy(sums: KernelSums, m: int) -> float:
+    """The U-statistic of `m` reference samples and the generated ones."""
     n = len(sums.rows)
     return float(sums.reference / (m * (m - 1)) + sums.rows.sum() / (n * (n - 1)) - 2 * sums.cross.sum() / (n * m))
 
 
-def _jackknife_variance(sums: _Sums, m: int) -> float:
+def _jackknife_variance(sums: KernelSums, m: int) -> float:
     """Variance over generated samples, the reference held fixed, from the values with one sample left out."""
     n = len(sums.rows)
     within = (sums.rows.sum() - 2 * sums.rows) / ((n - 1) * (n - 2))
@@ -121,7 +122,7 @@ def _jackknife_variance(sums: _Sums, m: int) -> float:
     return float((n - 1) * left_out.var())
 
 
-def _score_interval(sums: _Sums, m: int, quantile: float) -> tuple[float, float]:
+def _score_interval(sums: KernelSums, m: int, quantile: float) -> tuple[float, float]:
     """All values that a normal test with the variance *at that value* does not refuse, as Wilson's for rates.
 
     The statistic is the squared length of (mean embedding of n samples - mean embedding of the reference), with
@@ -143,7 +144,10 @@ def _score_interval(sums: _Sums, m: int, quantile: float) -> tuple[float, float]
     return float(max(centre - half, 0.0) - offset), float(centre + half - offset)
 
 
-def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[float | None, float | None, str]:
+def kernel_interval(
+    sums: KernelSums, m: int, confidence: float, dependent: bool
+) -> tuple[float | None, float | None, str]:
+    """Interval of the discrepancy over generated samples, `m` reference samples held fixed, and its method."""
     n = len(sums.rows)
     if dependent:
         return None, None, "no valid interval: samples share clusters"
@@ -153,7 +157,7 @@ def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[
 
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
     half = quantile * math.sqrt(_jackknife_variance(sums, m))
-    value = _full(sums, m)
+    value = unbiased_discrepancy(sums, m)
     if half <= 1e-12 * (abs(value) + sums.diagonal.max()):
         return None, None, "no valid interval: the generated samples do not vary"
     low, high = _score_interval(sums, m, quantile)
@@ -161,14 +165,14 @@ def _interval(sums: _Sums, m: int, confidence: float, dependent: bool) -> tuple[
 
 
 def _estimates(
-    sums: _Sums, m: int, sample: tuple[float, bool], *, confidence: float = 0.95, reason: str = ""
+    sums: KernelSums, m: int, sample: tuple[float, bool], *, confidence: float = 0.95, reason: str = ""
 ) -> dict[str, Estimate]:
     coverage, dependent = sample
-    low, high, method = _interval(sums, m, confidence, dependent)
+    low, high, method = kernel_interval(sums, m, confidence, dependent)
     common: dict[str, Any] = {"n": len(sums.rows), "coverage": coverage, "confidence": confidence}
     drawn = len(sums.subsets) > 0
     return {
-        PRIMARY: Estimate(_full(sums, m), low, high, method=method, estimand=_ESTIMAND, **common),
+        PRIMARY: Estimate(unbiased_discrepancy(sums, m), low, high, method=method, estimand=_ESTIMAND, **common),
         "subset_mean": Estimate(
             float(sums.subsets.mean()) if drawn else float("nan"),
             spread=float(sums.subsets.std()) if drawn else None,

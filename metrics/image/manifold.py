@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
-from metrics.image.features import RowMetric, Sample, pair_of_matrices
-from metrics.image.neighbours import memberships, neighbour_radii, reference_radii
-from metrics.statistics.intervals import Interval, constant_interval, t_interval, wilson_interval
+from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, mean_interval, pair_of_matrices, share
+from metrics.image.neighbours import all_memberships, memberships, neighbour_radii, reference_radii
 
 LEAST_BLOCKS = 8
 """Blocks below which no t interval is given."""
 
-_DEPENDENT = "no valid interval: samples share clusters"
 _NO_INTERVAL_AT_N = "no valid interval: one value at n; the metric gives an interval over blocks"
 _KYNKAANNIEMI = "Kynkäänniemi et al. 2019 (arXiv:1904.06991)"
 _NAEEM = "Naeem et al. 2020 (arXiv:2002.09797)"
@@ -120,36 +118,55 @@ def density_coverage(reference: Any, generated: Any, *, k: int = 5) -> dict[str,
     }
 
 
+def precision_recall_density_coverage(
+    reference: Any, generated: Any, *, k: int = 3, k_density: int = 5
+) -> dict[str, Estimate]:
+    """All four of all samples at once, in half the time of `precision_recall` and `density_coverage`.
+
+    Args:
+        reference: features ``[m, d]``, NumPy or torch, any float type or uint8.
+        generated: features ``[n, d]``.
+        k: neighbour of precision and recall; below m and n.
+        k_density: neighbour of density and coverage; below m.
+
+    Returns:
+        What the two functions return, the same numbers.
+
+    Raises:
+        InputError: as the two functions.
+    """
+    x, y = pair_of_matrices(reference, generated)
+    _check_k(k, x, y)
+    _check_k(k_density, x, None)
+    radii, wide = reference_radii(x, k), reference_radii(x, k_density)
+    precise, counts = np.zeros(len(y), bool), np.zeros(len(y))
+    recalled, covered = np.zeros(len(x), bool), np.zeros(len(x), bool)
+    both = (radii, neighbour_radii(y, k))
+    for at, inside, around, dense in all_memberships(y, x, inclusive=both, exclusive=wide):
+        precise[at], counts[at] = inside.any(axis=1), dense.sum(axis=1)
+        recalled |= around.any(axis=0)
+        covered |= dense.any(axis=0)
+    sample = Sample(y, len(y), False)
+    result = {
+        "precision": _precision(precise, sample, 0.95),
+        "density": _density(counts / k_density, len(x) / k_density, sample, 0.95),
+    }
+    for name, hits in (("recall", recalled), ("coverage", covered)):
+        estimand = f"{name} at n generated samples"
+        result[name] = Estimate(float(hits.mean()), n=len(y), method=_NO_INTERVAL_AT_N, estimand=estimand)
+    return result
+
+
 def _precision(inside: NDArray[np.bool_], generated: Sample, confidence: float) -> Estimate:
-    rate, n = float(inside.mean()), generated.n
-    low, high = wilson_interval(rate, n, confidence=confidence)
-    return Estimate(
-        rate,
-        None if generated.dependent else low,
-        None if generated.dependent else high,
-        n=n,
-        coverage=generated.coverage,
-        worst_low=float(inside.sum()) / generated.offered,
-        worst_high=(float(inside.sum()) + generated.offered - n) / generated.offered,
-        method=_DEPENDENT if generated.dependent else "Wilson interval over generated samples, the reference fixed",
-        estimand="share of the generator's distribution within the fixed reference's manifold",
-        confidence=confidence,
+    return share(
+        inside, generated, "share of the generator's distribution within the fixed reference's manifold", confidence
     )
-
-
-def _mean_interval(values: FloatArray, highest: float, confidence: float) -> Interval:
-    """Interval of the mean of values between 0 and `highest`."""
-    mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    if deviation <= 1e-12 * highest:
-        return constant_interval(mean, len(values), 0.0, highest, confidence=confidence)
-    low, high = t_interval(mean, deviation / np.sqrt(len(values)), len(values) - 1, confidence=confidence)
-    return max(float(low), 0.0), min(float(high), highest)
 
 
 def _density(values: FloatArray, highest: float, generated: Sample, confidence: float) -> Estimate:
     valid = not generated.dependent and len(values) >= 2
-    low, high = _mean_interval(values, highest, confidence) if valid else (None, None)
-    reason = _DEPENDENT if generated.dependent else "no valid interval: one sample"
+    low, high = mean_interval(values, highest, confidence) if valid else (None, None)
+    reason = SHARED_CLUSTERS if generated.dependent else "no valid interval: one sample"
     return Estimate(
         float(values.mean()),
         low,
@@ -279,11 +296,11 @@ class _BlockMetric(_NeighbourMetric):
     ) -> tuple[float | None, float | None, str]:
         blocks = f"{len(shares)} blocks of {size} samples"
         if dependent:
-            return None, None, f"{_DEPENDENT}; mean of {blocks}"
+            return None, None, f"{SHARED_CLUSTERS}; mean of {blocks}"
         if size < self.block or len(shares) < LEAST_BLOCKS:
             needed = LEAST_BLOCKS * self.block
             return None, None, f"no valid interval: {blocks}; generate {needed} samples or set a smaller `block`"
-        low, high = _mean_interval(shares, 1.0, confidence)
+        low, high = mean_interval(shares, 1.0, confidence)
         return low, high, f"t interval over {blocks}, the reference fixed"
 
 

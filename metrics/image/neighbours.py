@@ -11,8 +11,10 @@ from metrics.base import FloatArray
 from metrics.image.features import ContentCache
 
 _BLOCK_CELLS = 4_000_000
-_ROUNDING = 1e-11
-"""Relative to the squared norms; a product over d = 2,048 in float64 errs by less than 1e-12."""
+_ROUNDING = 2e-5
+"""Relative to the squared norms; a product over d = 2,048 in float32 was seen to err by 1e-6 at most."""
+_SPARE = 4
+"""Candidates beyond the k nearest whose distances are computed exactly."""
 
 _reference_radii = ContentCache()
 
@@ -29,27 +31,59 @@ def _exact(a: FloatArray, b: FloatArray, first: NDArray[np.intp], second: NDArra
 
 
 def _approximate(points: FloatArray, centres: FloatArray) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
-    """Rows of squared distances by matrix products, with the size that their rounding error is relative to."""
+    """Rows of squared distances by products in float32, with the size that their rounding error is relative to."""
     middle = centres.mean(axis=0)  # a common offset would cancel badly
     shifted, to = points - middle, centres - middle
     norms, to_norms = np.einsum("ij,ij->i", shifted, shifted), np.einsum("ij,ij->i", to, to)
+    # neither overflow nor underflow, whatever the unit of the features
+    unit = float(np.sqrt(max(norms.max(), to_norms.max()))) if len(norms) and len(to_norms) else 0.0
+    single, to_single = ((rows / (unit or 1.0)).astype(np.float32) for rows in (shifted, to))
     step = max(1, _BLOCK_CELLS // len(centres))
     for start in range(0, len(points), step):
         rows = slice(start, min(start + step, len(points)))
         sizes = norms[rows, None] + to_norms
-        yield rows, sizes - 2 * (shifted[rows] @ to.T), sizes
+        products = np.multiply(single[rows] @ to_single.T, 2 * unit**2, dtype=np.float64)
+        yield rows, np.subtract(sizes, products, out=products), sizes
 
 
 def neighbour_radii(rows: FloatArray, k: int) -> FloatArray:
     """Squared distance of each row to its k-th nearest other row, ``[n]``; n must exceed k."""
-    radii = np.empty(len(rows))
-    for at, squared, _ in _approximate(rows, rows):
+    n = len(rows)
+    radii = np.empty(n)
+    taken = min(k + 1 + _SPARE, n)
+    for at, squared, sizes in _approximate(rows, rows):
         count = at.stop - at.start
-        squared[np.arange(count), np.arange(at.start, at.stop)] = -1.0  # itself always among the nearest k + 1
-        nearest = np.argpartition(squared, k, axis=1)[:, : k + 1]
-        own = np.repeat(np.arange(at.start, at.stop), k + 1)
-        radii[at] = _exact(rows, rows, own, nearest.ravel()).reshape(count, k + 1).max(axis=1)
+        squared[np.arange(count), np.arange(at.start, at.stop)] = -np.inf  # itself always among the nearest
+        near = np.argpartition(squared, taken - 1, axis=1)[:, :taken]
+        own = np.repeat(np.arange(at.start, at.stop), taken)
+        exact = np.sort(_exact(rows, rows, own, near.ravel()).reshape(count, taken), axis=1)
+        radii[at] = exact[:, k]
+        if taken < n:  # could a row that was left out be nearer than the k-th?
+            left_out = np.take_along_axis(squared, near, axis=1).max(axis=1) - _ROUNDING * sizes.max(axis=1)
+            for row in np.flatnonzero(radii[at] > left_out):
+                radii[at.start + row] = _radius(rows, at.start + int(row), squared[row], sizes[row], k)
     return radii
+
+
+def _radius(rows: FloatArray, row: int, squared: FloatArray, sizes: FloatArray, k: int) -> float:
+    """The same for one row, with exact distances to all that rounding leaves in question."""
+    error = _ROUNDING * sizes
+    limit = np.partition(squared + error, k)[k]
+    close = np.flatnonzero(squared - error <= limit)
+    return float(np.partition(_exact(rows, rows, np.full(len(close), row), close), k)[k])
+
+
+def nearest(points: FloatArray, centres: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
+    """Position of each point's nearest centre and the squared distance to it; the first one where several tie."""
+    position, distance = np.empty(len(points), np.intp), np.empty(len(points))
+    for at, squared, sizes in _approximate(points, centres):
+        close = squared <= (squared + _ROUNDING * sizes).min(axis=1)[:, None] + _ROUNDING * sizes
+        point, centre = np.nonzero(close)
+        exact = _exact(points, centres, point + at.start, centre)
+        order = np.lexsort((centre, exact, point))
+        first = order[np.unique(point[order], return_index=True)[1]]
+        position[at], distance[at] = centre[first], exact[first]
+    return position, distance
 
 
 def reference_radii(rows: FloatArray, k: int) -> FloatArray:
@@ -64,10 +98,43 @@ def memberships(
 
     `radii` are squared; a point exactly on the sphere counts when `inclusive`.
     """
-    for at, squared, sizes in _approximate(points, centres):
-        inside = squared <= radii if inclusive else squared < radii
-        point, centre = np.nonzero(np.abs(squared - radii) <= _ROUNDING * sizes)
-        if point.size:
-            exact = _exact(points, centres, point + at.start, centre)
-            inside[point, centre] = exact <= radii[centre] if inclusive else exact < radii[centre]
-        yield at, inside
+    for block in _approximate(points, centres):
+        yield block[0], _within(points, centres, block, radii[None, :], inclusive=inclusive)
+
+
+def _within(
+    points: FloatArray,
+    centres: FloatArray,
+    block: tuple[slice, FloatArray, FloatArray],
+    radii: FloatArray,
+    *,
+    inclusive: bool,
+) -> NDArray[np.bool_]:
+    """Whether a block's distances are within radii ``[points or 1, centres or 1]``; exact where rounding may decide."""
+    at, squared, sizes = block
+    inside = squared <= radii if inclusive else squared < radii
+    point, centre = np.nonzero(np.abs(squared - radii) <= _ROUNDING * sizes)
+    if point.size:
+        exact = _exact(points, centres, point + at.start, centre)
+        limits = np.broadcast_to(radii, squared.shape)[point, centre]
+        inside[point, centre] = exact <= limits if inclusive else exact < limits
+    return inside
+
+
+def all_memberships(
+    points: FloatArray, centres: FloatArray, *, inclusive: tuple[FloatArray, FloatArray], exclusive: FloatArray
+) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]]:
+    """One pass for what `memberships` needs three for.
+
+    For a run of points at a time, each ``[points, centres]``: whether the point lies in the centre's ball, the centre
+    in the point's (squared radii of centres and of points, boundary included), and the point in the centre's ball of
+    squared radius `exclusive`, boundary excluded.
+    """
+    of_centres, of_points = inclusive
+    for block in _approximate(points, centres):
+        at = block[0]
+        limits = (of_centres[None, :], of_points[at, None], exclusive[None, :])
+        first, second, third = (
+            _within(points, centres, block, radii, inclusive=place < 2) for place, radii in enumerate(limits)
+        )
+        yield at, first, second, third

@@ -51,7 +51,7 @@ def test_arrays_that_are_no_images_are_named(tmp_path, given, said):
 
 
 def test_names_and_paths(tmp_path):
-    assert names() == ["inception-v3", "pixels"]
+    assert {"clip-vit-large-patch14-336", "dinov2-base", "inception-v3", "inception-v3-clean", "pixels"} <= set(names())
     inside, outside = tmp_path / "suite", tmp_path / "secret.pt2"
     inside.mkdir()
     outside.write_bytes(b"x")

@@ -15,7 +15,7 @@ import metrics
 from metrics.base import State
 from metrics.errors import InputError
 
-NAMES = ("fid", "kid", "precision", "recall", "density", "coverage")
+NAMES = ("fid", "fid_infinity", "kid", "cmmd", "precision", "recall", "density", "coverage")
 
 
 def make(name: str, reference: State | None = None):
@@ -32,11 +32,11 @@ def same(a: State, b: State) -> bool:
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=3, max_size=6), st.integers(0, 1000))
 def test_merging_is_associative_and_shards_equal_the_whole(batch, state_of, features, sizes, seed):
-    rows = features(seed, sum(sizes) + 8, 4)
-    cuts = np.cumsum([8, *sizes])
+    rows = features(seed, sum(sizes) + 20, 4)
+    cuts = np.cumsum([20, *sizes])
     for name in NAMES:
         metric = make(name, state_of(make(name), features(0, 12, 4)))
-        parts = [state_of(metric, rows[:8])]
+        parts = [state_of(metric, rows[:20])]
         parts += [state_of(metric, rows[a:b]) for a, b in itertools.pairwise(cuts)]
         left = metric.init()
         for part in parts:

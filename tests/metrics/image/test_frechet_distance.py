@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import metrics
 from metrics.errors import InputError
-from metrics.image import FrechetInceptionDistance, frechet_distance, frechet_distance_infinity
+from metrics.image import FrechetInceptionDistance, frechet_distance, frechet_distance_infinity, gaussian
 
 
 def sqrtm_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -154,12 +154,86 @@ def test_the_low_sample_bias_is_shown_and_extrapolation_removes_most_of_it(featu
     assert not result["bias"].has_interval
 
 
+def test_the_interval_of_the_extrapolation_covers_where_the_regression_s_own_does_not(features):
+    d, n, runs = 8, 240, 200
+    target = gaussian(features(0, 5000, d))
+    truth = frechet_distance(target, features(1, 400_000, d) * 1.2).value
+    covered = own = 0
+    pool = features(2, n * runs, d) * 1.2
+    for seed in range(runs):
+        found = frechet_distance_infinity(target, pool[seed * n : (seed + 1) * n], seed=seed)
+        covered += found.low <= truth <= found.high
+        own += abs(found.value - truth) <= 2.16 * found.spread  # t with 13 degrees
+    assert covered / runs >= 0.94
+    assert own / runs < 0.9
+
+
+def test_there_is_no_interval_where_the_bias_does_not_follow_1_over_n(features):
+    x = features(0, 500, 16)
+    assert frechet_distance_infinity(x, features(1, 320, 16)).has_interval
+    few = frechet_distance_infinity(x, features(1, 310, 16))
+    assert not few.has_interval
+    assert "320 are needed" in few.method
+
+
+def test_extrapolation_needs_no_samples_above_the_dimensions(features):
+    x, y = features(0, 40, 64), features(1, 50, 64)
+    found = frechet_distance_infinity(x, y)
+    assert np.isfinite(found.value)
+    assert found.value < frechet_distance(x, y).value
+
+
+def test_the_extrapolating_metric_gives_the_function_s_numbers_and_the_bias(features, state_of):
+    x, y = features(1, 300, 6), features(2, 200, 6) + 1000
+    metric = metrics.get("fid_infinity", reference=state_of(metrics.get("fid_infinity"), x), seed=4)
+    found = metric.compute(state_of(metric, y))
+    alone = frechet_distance_infinity(x, y, seed=4)
+    assert found["value"].value == pytest.approx(alone.value, rel=1e-9)
+    assert (found["value"].low, found["value"].high) == pytest.approx((alone.low, alone.high), rel=1e-9)
+    assert found["bias"].value == pytest.approx(frechet_distance(x, y).value - alone.value, rel=1e-6)
+    shared = metric.compute(state_of(metric, y, clusters=["one"] * 200))
+    assert not shared["value"].has_interval
+
+
+def test_a_reference_that_is_already_fitted_gives_the_same_distance(features):
+    x, y = features(1, 300, 16), features(2, 200, 16)
+    assert frechet_distance(gaussian(x), y) == frechet_distance(x, y)
+    assert frechet_distance(x, gaussian(y)).n == 200
+    with pytest.raises(InputError, match="16 dimensions, generated ones 4"):
+        frechet_distance(gaussian(x), features(1, 30, 4))
+    with pytest.raises(InputError, match="got 1 samples"):
+        gaussian(x[:1])
+
+
+@pytest.mark.parametrize("decay", [1, 1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("change", [1.5, 1.01, 1 + 1e-5])
+def test_the_fast_route_is_taken_only_where_it_is_exact(features, decay, change):
+    scales = np.geomspace(1, decay, 32)
+    x, y = features(1, 400, 32) * scales, features(1, 400, 32) * scales * change
+    closed = (change - 1) ** 2 * (np.cov(x.T).trace() + (x.mean(0) ** 2).sum())
+    assert frechet_distance(x, y).value == pytest.approx(closed, rel=1e-6, abs=1e-13)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 32), (2, 64), (40, 64)])
+def test_the_peers_agree_within_their_own_error(features, peer, n, d):
+    x, y = features(1, n, d), features(2, n, d) * 1.2 + 0.1
+    ours = frechet_distance(x, y).value
+    theirs = peer("pytorch_fid.fid_score").calculate_frechet_distance(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T))
+    torch = pytest.importorskip("torch")
+    moments = [torch.tensor(m) for z in (x, y) for m in (z.mean(0), np.cov(z.T))]
+    lightning = float(peer("torchmetrics.image.fid")._compute_fid(*moments))
+    loose = 1e-6 if n > d else 2e-4  # square roots of eigenvalues that are rounding
+    assert ours == pytest.approx(factored_distance(x, y), rel=1e-9)
+    assert ours == pytest.approx(theirs, rel=loose)
+    assert ours == pytest.approx(lightning, rel=loose)
+
+
 def test_extrapolation_repeats_with_its_seed(features):
     x, y = features(1, 200, 8), features(2, 101, 8)
     assert frechet_distance_infinity(x, y, seed=3) == frechet_distance_infinity(x, y, seed=3)
     assert frechet_distance_infinity(x, y, seed=3).value != frechet_distance_infinity(x, y, seed=4).value
-    with pytest.raises(InputError, match="at least 4"):
-        frechet_distance_infinity(x, y[:3])
+    with pytest.raises(InputError, match="at least 20"):
+        frechet_distance_infinity(x, y[:19])
 
 
 def test_the_metric_gives_the_function_s_value(features, state_of):
@@ -187,3 +261,12 @@ def test_symmetric_and_never_negative(seed, n, m, d):
     assert there >= 0
     assert there == pytest.approx(back, rel=1e-9, abs=1e-12)
     assert there == pytest.approx(factored_distance(x, y), rel=1e-6, abs=1e-9)
+
+
+def test_golden_values_of_two_samples_in_64_dimensions():
+    """Two points a side span one direction each: FID = |m1 - m2|^2 + (s1 - s2)^2 + 2 s1 s2 (1 - |cos|)."""
+    x, y = np.zeros((2, 64)), np.zeros((2, 64))
+    x[0, 0], x[1, 0] = 1.0, -1.0  # standard deviation sqrt(2) along the first axis
+    y[0, :2], y[1, :2] = (3.0, 4.0), (-3.0, -4.0)  # 5 sqrt(2), at a cosine of 0.6
+    assert frechet_distance(x, y).value == pytest.approx(2 + 50 - 2 * 10 * 0.6, rel=1e-12)
+    assert frechet_distance(x, y + 2).value == pytest.approx(40 + 4 * 64, rel=1e-12)

@@ -105,10 +105,10 @@ class _FeatureMap:
         first, second, third = (extended[:, column] for column in self._chosen.T)
         return first * second * third * self._weights
 
-    def sums(self, mapped_x: np.ndarray, mapped_y: np.ndarray) -> kernel_module._Sums:
+    def sums(self, mapped_x: np.ndarray, mapped_y: np.ndarray) -> kernel_module.KernelSums:
         total_x, total_y = mapped_x.sum(0), mapped_y.sum(0)
         own_x, own_y = (mapped_x**2).sum(1), (mapped_y**2).sum(1)
-        return kernel_module._Sums(
+        return kernel_module.KernelSums(
             reference=float(total_x @ total_x - own_x.sum()),
             rows=mapped_y @ total_y - own_y,
             cross=mapped_y @ total_x,
@@ -150,11 +150,11 @@ def _simulate(kind: str, m: int, n: int, rounds: int = 200) -> tuple[float, floa
         truth = own - 2 * x.mean(0) @ mean + mean @ mean
         for _ in range(rounds):
             sums = mapped.sums(x, mapped(_population(kind, rng, n, _D)))
-            low, high, _ = kernel_module._interval(sums, m, 0.90, False)
+            low, high, _ = kernel_module.kernel_interval(sums, m, 0.90, False)
             below += truth < low
             above += truth > high
             error = np.sqrt(kernel_module._jackknife_variance(sums, m))
-            jackknife += truth > kernel_module._full(sums, m) + stdtrit(n - 1, 0.95) * error
+            jackknife += truth > kernel_module.unbiased_discrepancy(sums, m) + stdtrit(n - 1, 0.95) * error
     return below / (5 * rounds), above / (5 * rounds), jackknife / (5 * rounds)
 
 

@@ -253,3 +253,30 @@ def test_reference_radii_are_computed_once(state_of, monkeypatch):
     for name in ("density", "coverage", "density"):
         compute(name, state_of, x, y)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("n", "m", "d", "k"), [(60, 90, 5, 3), (200, 50, 40, 5), (30, 30, 2, 1)])
+def test_one_pass_gives_the_same_four(features, n, m, d, k):
+    x, y = features(1, m, d), features(2, n, d)
+    y[:5], y[5] = x[:5], y[6]  # on spheres, and copies
+    both = metrics.image.precision_recall(x, y, k=k) | metrics.image.density_coverage(x, y, k=4)
+    assert metrics.image.precision_recall_density_coverage(x, y, k=k, k_density=4) == both
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 1.0, 2.0**100])
+def test_radii_are_exact_whatever_the_unit_or_offset(features, scale):
+    from metrics.image.neighbours import neighbour_radii
+
+    x = features(1, 120, 6)
+    x[50:60] = x[50] + 1e-9 * features(2, 10, 6)  # nearer to each other than single precision tells apart
+    exact = np.sort(((x[:, None] - x[None]) ** 2).sum(-1), axis=1)
+    for k in (1, 4, 30):
+        np.testing.assert_allclose(neighbour_radii(x * scale, k) / scale**2, exact[:, k], rtol=1e-9)
+
+
+def test_the_peer_agrees(features, peer):
+    x, y = features(1, 300, 16), features(2, 200, 16) + 0.05
+    theirs = peer("prdc").compute_prdc(x, y, 5)
+    ours = metrics.image.precision_recall_density_coverage(x, y, k=5, k_density=5)
+    for name, value in theirs.items():
+        assert ours[name].value == pytest.approx(value, abs=1e-12), name
