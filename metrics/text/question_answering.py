@@ -6,14 +6,14 @@ import re
 import string
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from metrics.base import PRIMARY, Batch, Estimate, MetricSpec, SampleMetric, Scores
 from metrics.errors import InputError
-from metrics.scoring import batch_of, is_missing, rows, text_column
+from metrics.scoring import accepted_answers, batch_of, rows, text_column
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -69,7 +69,7 @@ class _AnswerMetric(SampleMetric):
         for row, given in enumerate(batch.column("expected", name)):
             if reasons[row] is not None:
                 continue
-            answers = _accepted(given, batch.sample_ids[row])
+            answers = accepted_answers(given, batch.sample_ids[row])
             text = outputs[row]
             if not answers:
                 reasons[row] = "no accepted answer"
@@ -156,19 +156,3 @@ def _plain(
         raise InputError(f"{len(predictions)} predictions for {len(references)} references; expected one each")
     batch = batch_of({"output": predictions, "expected": references}, len(predictions))
     return metric.summarise(metric.score(batch), confidence=confidence)[PRIMARY]
-
-
-def _accepted(given: Any, sample_id: str) -> Sequence[str]:
-    if isinstance(given, str):
-        return (given,)
-    if is_missing(given):
-        return ()
-    answers = list(given) if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)) else [given]
-    for place, answer in enumerate(answers):
-        if isinstance(answer, (int, float)) and not isinstance(answer, bool) and not is_missing(answer):
-            answers[place] = str(answer)
-        elif not isinstance(answer, str):
-            raise InputError(
-                f"sample {sample_id!r}: an accepted answer is a {type(answer).__name__}; expected a list of texts"
-            )
-    return answers

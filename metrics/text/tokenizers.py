@@ -1,0 +1,81 @@
+"""Tokenizers of texts that are compared word by word, by name: ROUGE's own and a Unicode one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Literal
+
+from metrics.errors import InputError, did_you_mean
+from metrics.optional import optional
+
+TOKENIZERS = ("rouge", "unicode")
+"""``rouge``: lower case, runs of ASCII letters and digits, as rouge-score; other scripts vanish. ``unicode``: NFKC,
+case-folded, runs of letters, marks and digits of any script; ideographs, kana and scripts without spaces one by one."""
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_ALONE = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_STEMMED_FROM = 4
+
+
+def tokenizer(name: str, *, stem: bool = False) -> Callable[[str], list[str]]:
+    """Return the function from a text to its tokens.
+
+    Args:
+        name: one of `TOKENIZERS`.
+        stem: stem words of more than 3 letters with NLTK's Porter stemmer, as rouge-score does.
+
+    Raises:
+        InputError: an unknown name; stemming without the package ``nltk``.
+    """
+    if name not in TOKENIZERS:
+        raise InputError(
+            f"unknown tokenizer '{name}'{did_you_mean(name, TOKENIZERS)}; there is {', '.join(TOKENIZERS)}"
+        )
+    words = _ASCII_WORD.findall if name == "rouge" else unicode_words
+    if not stem:
+        return lambda text: words(text.lower())
+    stemmed = _stemmer()
+    return lambda text: [stemmed(word) if len(word) >= _STEMMED_FROM else word for word in words(text.lower())]
+
+
+def unicode_words(text: str) -> list[str]:
+    """Words of a text in any script, normalised with NFKC and case folding.
+
+    >>> unicode_words("Straße, 東京!")
+    ['strasse', '東', '京']
+    """
+    found: list[str] = []
+    current: list[str] = []
+    for character in unicodedata.normalize("NFKC", text).casefold():
+        kind = _kind(character)
+        if kind == "joined":
+            current.append(character)
+            continue
+        if current:
+            found.append("".join(current))
+            current = []
+        if kind == "alone":
+            found.append(character)
+    if current:
+        found.append("".join(current))
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _kind(character: str) -> Literal["joined", "alone", "between"]:
+    if unicodedata.category(character)[0] not in "LMN":
+        return "between"
+    if _ALONE.match(character) and unicodedata.category(character)[0] == "L":
+        return "alone"
+    return "joined"
+
+
+@cache
+def _stemmer() -> Callable[[str], str]:
+    stem: Callable[[str], str] = optional("nltk.stem.porter", "stemming").PorterStemmer().stem
+    return lru_cache(maxsize=1 << 17)(stem)
