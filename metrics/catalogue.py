@@ -14,6 +14,8 @@ from metrics.base import Metric, MetricSpec
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
+    "bleu": "metrics.text.translation:Bleu",
+    "chrf": "metrics.text.translation:ChrF",
     "coverage": "metrics.image.manifold:Coverage",
     "density": "metrics.image.manifold:Density",
     "distinct_n": "metrics.text.diversity:DistinctN",

@@ -8,8 +8,11 @@ from metrics.text.likelihood import token_log_likelihoods
 from metrics.text.perplexity import Perplexity, perplexity
 from metrics.text.question_answering import ExactMatch, TokenF1, exact_match, token_f1
 from metrics.text.rouge import Rouge1, Rouge2, RougeL, RougeLsum, rouge
+from metrics.text.translation import Bleu, ChrF, bleu, chrf
 
 __all__ = [
+    "Bleu",
+    "ChrF",
     "DistinctN",
     "EmptyRate",
     "ExactMatch",
@@ -20,6 +23,8 @@ __all__ = [
     "RougeLsum",
     "TokenF1",
     "WordCount",
+    "bleu",
+    "chrf",
     "exact_match",
     "perplexity",
     "rouge",
