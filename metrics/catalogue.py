@@ -14,6 +14,7 @@ from metrics.base import Metric, MetricSpec
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, str] = {
+    "bbq": "metrics.bias.bbq:Bbq",
     "bleu": "metrics.text.translation:Bleu",
     "chrf": "metrics.text.translation:ChrF",
     "coverage": "metrics.image.manifold:Coverage",
