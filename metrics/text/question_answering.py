@@ -33,7 +33,8 @@ def _match(prediction: list[str], reference: list[str]) -> float:
     return 1.0 if prediction == reference else 0.0
 
 
-def _f1(prediction: list[str], reference: list[str]) -> float:
+def token_overlap(prediction: list[str], reference: list[str]) -> float:
+    """F1 of two token lists as multisets; 1 if both are empty, 0 if only one is."""
     if prediction == reference:
         return 1.0
     if not prediction or not reference:
@@ -127,7 +128,7 @@ class TokenF1(_AnswerMetric):
     @property
     def similarity(self) -> Callable[[list[str], list[str]], float]:
         """Token F1."""
-        return _f1
+        return token_overlap
 
 
 def exact_match(predictions: Sequence[str | None], references: Sequence[Any], *, confidence: float = 0.95) -> Estimate:
