@@ -159,6 +159,24 @@ def _spec(name: str, measures: str, source: str) -> MetricSpec:
     )
 
 
+def bleu_of_counts(sums: FloatArray, *, effective_order: bool = False) -> FloatArray:
+    """BLEU of rows of counts (see `Bleu.width`), 0 to 100, with sacreBLEU's exponential smoothing.
+
+    The first order without a match counts as half a match, the next one as a quarter. With `effective_order`, orders
+    longer than the output are left out, as fits single sentences; else they make the value 0.
+    """
+    length, wanted = sums[:, 0], sums[:, 1]
+    correct, total = sums[:, 2 : 2 + _ORDERS], sums[:, 2 + _ORDERS :]
+    used = (total > 0) if effective_order else np.ones_like(total, dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        without = np.cumsum((correct == 0) & (total > 0), axis=1)
+        hits = np.where(correct == 0, 0.5**without, correct)
+        precision = np.where(total > 0, 100.0 * hits / total, 0.0)
+        penalty = np.where(length < wanted, np.exp(1 - wanted / length), 1.0)
+        found = penalty * np.exp(np.where(used, np.log(precision), 0.0).sum(axis=1) / used.sum(axis=1))
+    return np.where((correct.sum(axis=1) > 0) & (length > 0) & np.isfinite(found), found, 0.0)
+
+
 class Bleu(_CorpusOverlap):
     """Corpus BLEU, 0 to 100, higher is better; values and signature are sacreBLEU's.
 
@@ -191,15 +209,7 @@ class Bleu(_CorpusOverlap):
 
     def values(self, sums: FloatArray) -> FloatArray:
         """BLEU with exponential smoothing: an order without a match counts as half a match, the next a quarter."""
-        length, wanted = sums[:, 0], sums[:, 1]
-        correct, total = sums[:, 2 : 2 + _ORDERS], sums[:, 2 + _ORDERS :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            without = np.cumsum((correct == 0) & (total > 0), axis=1)
-            hits = np.where(correct == 0, 0.5**without, correct)
-            precision = np.where(total > 0, 100.0 * hits / total, 0.0)
-            penalty = np.where(length < wanted, np.exp(1 - wanted / length), 1.0)
-            found = penalty * np.exp(np.log(precision).mean(axis=1))
-        return np.where((correct.sum(axis=1) > 0) & (length > 0) & np.isfinite(found), found, 0.0)
+        return bleu_of_counts(sums)
 
 
 class ChrF(_CorpusOverlap):
