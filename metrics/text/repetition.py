@@ -125,10 +125,11 @@ def _matches(hashes: Hashes, texts: NDArray[np.int64], n: int) -> tuple[FloatArr
     others = np.repeat(counts[begins], sizes)
     second = np.minimum(begins + 1, len(counts) - 1)
     others[begins] = np.where(sizes > 1, counts[second], 0)
-    clipped = np.minimum(counts, others).astype(np.float64)
-    totals = counts.astype(np.float64)
-    sums: tuple[FloatArray, ...] = tuple(np.bincount(owner, weights=w, minlength=n) * 1.0 for w in (clipped, totals))
-    return sums[0], sums[1]
+    clipped = np.minimum(counts, others)
+    correct, total = np.zeros(n), np.zeros(n)
+    np.add.at(correct, owner, clipped)
+    np.add.at(total, owner, counts)
+    return correct, total
 
 
 def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from metrics.base import FloatArray
 
-_BLOCK_CELLS = 4_000_000
+_BLOCK_CELLS = 1 << 16
+"""Draws at a time: what fits into a core's cache; larger blocks are half as fast."""
 
 
 def resampled_sums(rows: FloatArray, resamples: int, seed: int) -> FloatArray:

@@ -66,7 +66,8 @@ def _shares(hits: int, predicted: int, wanted: int) -> Overlap:
 
 
 def _common(a: Counter[Gram], b: Counter[Gram]) -> int:
-    return sum(min(a[key], b[key]) for key in a.keys() & b.keys())
+    both = a.keys() & b.keys()
+    return sum(map(min, map(a.__getitem__, both), map(b.__getitem__, both)))
 
 
 def _words(prediction: _Tokens, reference: _Tokens) -> Overlap:

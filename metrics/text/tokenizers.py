@@ -40,7 +40,7 @@ def tokenizer(name: str, *, stem: bool = False) -> Callable[[str], list[str]]:
     if not stem:
         return lambda text: words(text.lower())
     stemmed = _stemmer()
-    return lambda text: [stemmed(word) if len(word) >= _STEMMED_FROM else word for word in words(text.lower())]
+    return lambda text: list(map(stemmed, words(text.lower())))
 
 
 def unicode_words(text: str) -> list[str]:
@@ -78,4 +78,9 @@ def _kind(character: str) -> Literal["joined", "alone", "between"]:
 @cache
 def _stemmer() -> Callable[[str], str]:
     stem: Callable[[str], str] = optional("nltk.stem.porter", "stemming").PorterStemmer().stem
-    return lru_cache(maxsize=1 << 17)(stem)
+
+    @lru_cache(maxsize=1 << 17)
+    def stemmed(word: str) -> str:
+        return stem(word) if len(word) >= _STEMMED_FROM else word
+
+    return stemmed

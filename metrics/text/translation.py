@@ -27,8 +27,8 @@ class _CorpusOverlap(Metric):
     """A value of summed n-gram counts. The state keeps the counts of every sample, a few dozen bytes each."""
 
     def __init__(self, *, resamples: int, seed: int, **settings: Any) -> None:
-        if resamples < 100:
-            raise InputError(f"metric '{self.spec.name}': `resamples` is {resamples}; give at least 100")
+        if resamples < 50:
+            raise InputError(f"metric '{self.spec.name}': `resamples` is {resamples}; give at least 50")
         super().__init__(resamples=resamples, seed=seed, **settings)
         self._resamples, self._seed = resamples, seed
         self._peer = self._sacrebleu(optional("sacrebleu.metrics", f"metric '{self.spec.name}'"))
@@ -183,7 +183,7 @@ class Bleu(_CorpusOverlap):
     Args:
         tokenize: sacreBLEU's tokenizer: ``13a``, ``intl``, ``zh``, ``char``, ``none``.
         lowercase: compare without case.
-        resamples: of the bootstrap; at least 100.
+        resamples: of the bootstrap; at least 50.
         seed: of the bootstrap; 12345 draws what sacreBLEU draws.
     """
 
@@ -218,7 +218,7 @@ class ChrF(_CorpusOverlap):
     Args:
         word_order: word n-grams up to this order beside the characters'; 0 is chrF, 2 is chrF++.
         lowercase: compare without case.
-        resamples: of the bootstrap; at least 100.
+        resamples: of the bootstrap; at least 50.
         seed: of the bootstrap.
     """
 

@@ -136,7 +136,7 @@ def test_failures_are_unscored_and_few_samples_have_no_interval() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    for settings, message in (({"tokenize": "klingon"}, "expected 13a"), ({"resamples": 5}, "at least 100")):
+    for settings, message in (({"tokenize": "klingon"}, "expected 13a"), ({"resamples": 5}, "at least 50")):
         with pytest.raises(InputError, match=message):
             get("bleu", **settings)
     with pytest.raises(InputError, match="word_order"):
