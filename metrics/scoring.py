@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.base import Batch, FloatArray, Scores
+from metrics.base import Batch, FloatArray, Metric, Scores, State
 from metrics.errors import InputError
 
 
@@ -34,6 +34,22 @@ def rows(
         reasons=reasons,
         slices=batch.slices,
     )
+
+
+def refuse_weights(batch: Batch, metric: str) -> None:
+    """Raise `InputError` where samples have unequal weights: for metrics that are no weighted mean."""
+    if batch.weights is not None and not np.all(batch.weights == batch.weights[:1]):
+        raise InputError(f"metric '{metric}' does not support sampling weights; drop `weight` from the task's columns")
+
+
+def check_state(metric: Metric, state: State) -> None:
+    """Raise `InputError` for a state of another metric or version."""
+    spec = metric.spec
+    if (state.metric, state.version) != (spec.name, spec.version):
+        raise InputError(
+            f"a state of '{state.metric}' version {state.version} was given to '{spec.name}' version {spec.version}; "
+            "score the stored outputs again"
+        )
 
 
 def errors_of(batch: Batch) -> list[str | None]:

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from metrics.base import PRIMARY, Batch, Estimate, Loader, Metric, MetricSpec, SampleMetric, Scores, State
-from metrics.errors import InputError
-from metrics.scoring import errors_of, number_column, rows
+from metrics.scoring import check_state, errors_of, number_column, rows
 from metrics.statistics.rows import Quantity
 
 
@@ -118,8 +117,7 @@ class PeakMemory(Metric):
     def merge(self, a: State, b: State) -> State:
         """Return the state of both runs of samples."""
         for state in (a, b):
-            if state.metric != self.spec.name:
-                raise InputError(f"a state of '{state.metric}' was given to '{self.spec.name}'")
+            check_state(self, state)
         peaks = [state.facts["peak"] for state in (a, b) if state.facts["peak"] is not None]
         n, missing = (int(a.facts[name]) + int(b.facts[name]) for name in ("n", "missing"))
         return self._state(n, missing, max(peaks) if peaks else None)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, State
 from metrics.errors import InputError
+from metrics.scoring import refuse_weights
 
 Matrix = NDArray[Any]
 
@@ -118,10 +119,7 @@ class RowMetric(Metric):
     def _state_of(self, batch: Batch) -> State:
         name = self.spec.name
         where = f"metric '{name}': {self.column} of " + (f"'{batch.source}'" if batch.source else "the batch")
-        if batch.weights is not None and not np.all(batch.weights == batch.weights[:1]):
-            raise InputError(
-                f"metric '{name}' does not support sampling weights; drop `weight` from the task's columns"
-            )
+        refuse_weights(batch, name)
         if len(batch) == 0:
             return self.init()
         rows = as_matrix(batch.column(self.column, name), where)

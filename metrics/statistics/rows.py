@@ -21,7 +21,7 @@ from metrics.statistics.intervals import (
 from metrics.statistics.moments import Clusters, Moments, Numbers
 
 FEW_OFF_THE_EDGE = 30
-"""Fewer scores than this off the end of their range, and a t interval would miss too often (see `_interval`)."""
+"""Fewer effective scores than this off the end of their range, and a t interval would miss too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +175,14 @@ def _interval(
         return interval, "bound on unseen scores (all scores are equal)" + suffix
     if not math.isfinite(variance.value):
         return None, "no interval: one cluster holds all the weight"
-    if bounds is not None and numbers.n - max(numbers.at_low, numbers.at_high) < FEW_OFF_THE_EDGE:
+    off_the_edge = 1 - max(numbers.at_low, numbers.at_high) / numbers.n
+    if bounds is not None and off_the_edge * variance.effective_n < FEW_OFF_THE_EDGE:
         # Nearly all scores sit at one end of the range: like a rate close to 0 or 1, the mean is skewed, its
         # variance is hardly known and a symmetric interval misses. No score in the range varies more than a rate
         # with the same mean, so that rate's interval is safe.
         low, width = bounds[0], bounds[1] - bounds[0]
         scaled = variance._replace(value=variance.value / width**2)
-        ends = _score_interval((ratio - low) / width, scaled, numbers.n, confidence)
+        ends = _score_interval((ratio - low) / width, scaled, variance.effective_n, confidence)
         return (low + width * ends[0], low + width * ends[1]), "Wilson, as wide as a rate's" + suffix
     name = "t" if numbers.non_unit == 0 else "t, delta method"
     if quantity.scale == "log":

@@ -6,6 +6,7 @@ import numpy as np
 
 from metrics.base import PRIMARY, Estimate, FloatArray, SampleMetric, Scores, State
 from metrics.errors import InputError
+from metrics.scoring import check_state
 from metrics.statistics.intervals import tail
 from metrics.statistics.moments import Moments, moments_of
 from metrics.statistics.pairing import compare_rows, independent_difference
@@ -77,11 +78,7 @@ def _state(metric: SampleMetric, moments: dict[str, Moments], observed: FloatArr
 
 
 def _moments(metric: SampleMetric, state: State) -> dict[str, Moments]:
-    if (state.metric, state.version) != (metric.spec.name, metric.spec.version):
-        raise InputError(
-            f"a state of '{state.metric}' version {state.version} was given to '{metric.spec.name}' version "
-            f"{metric.spec.version}; score the stored outputs again"
-        )
+    check_state(metric, state)
     found = {}
     for key in state.facts["keys"]:
         prefix = f"{key}."

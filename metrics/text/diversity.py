@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Batch, Estimate, Loader, Metric, MetricSpec, State
 from metrics.errors import InputError
-from metrics.scoring import text_column
+from metrics.scoring import check_state, refuse_weights, text_column
 
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
@@ -52,6 +52,7 @@ class DistinctN(Metric):
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state with the batch's outputs added."""
+        refuse_weights(batch, self.spec.name)
         texts, reasons = text_column(batch, "output", self.spec.name, empty_counts=False)
         used = [text.split() for text, reason in zip(texts, reasons, strict=True) if reason is None]
         grams = self._grams(used)
@@ -61,8 +62,9 @@ class DistinctN(Metric):
     def merge(self, a: State, b: State) -> State:
         """Return the state of both runs of samples."""
         for state in (a, b):
-            if state.metric != self.spec.name or state.facts["order"] != self.order:
-                raise InputError(f"a state of '{state.metric}' {dict(state.facts)} was given to distinct-{self.order}")
+            check_state(self, state)
+            if state.facts["order"] != self.order:
+                raise InputError(f"a state of distinct-{state.facts['order']} was given to distinct-{self.order}")
         counts = [int(a.facts[name]) + int(b.facts[name]) for name in ("n", "missing", "total")]
         return self._state(counts[0], counts[1], counts[2], np.union1d(a.arrays["hashes"], b.arrays["hashes"]))
 

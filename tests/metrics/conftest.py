@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("evalkit_test_peers", Path(__file__).parents[1] / "peers.py")
+_ROOT = Path(__file__).parents[2]
+if str(_ROOT) not in sys.path:
+    sys.path.append(str(_ROOT))  # for `benchmarks`, which is no installed package
+
+_SPEC = importlib.util.spec_from_file_location("evalkit_test_peers", _ROOT / "tests" / "peers.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
 peers = importlib.util.module_from_spec(_SPEC)

@@ -1,0 +1,98 @@
+"""Random batches for any metric in the catalogue: what the property tests and the coverage simulations draw from.
+
+Batches are made from a metric's `spec.needs`, references from `spec.uses_reference`, small settings from the
+constructor's signature. A metric that reads a column of a new kind needs a line in `COLUMNS`, nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import metrics
+from metrics.base import Batch, Metric, MetricSpec
+from metrics.catalogue import metric_class
+
+Rng = np.random.Generator
+
+WORDS = ("the", "a", "red", "red", "blue", "Köln", "東京", "42", "cat's", "café", "x")
+SMALL: Mapping[str, Any] = {
+    "subsets": 3,
+    "subset_size": 5,
+    "block": 6,
+    "splits": 2,
+    "permutations": 20,
+    "resamples": 50,
+}
+"""Settings that make a metric cheap, given where its constructor has them."""
+
+
+def _text(rng: Rng, n: int) -> list[str]:
+    return [" ".join(rng.choice(WORDS, rng.integers(1, 6))) for _ in range(n)]
+
+
+def _answers(rng: Rng, n: int) -> list[list[str]]:
+    return [_text(rng, int(rng.integers(1, 3))) for _ in range(n)]
+
+
+def _features(rng: Rng, n: int) -> np.ndarray:
+    """Correlated, mostly non-negative rows, as a network's last layer gives; exact in half precision."""
+    mixing = np.random.default_rng(99).normal(size=(4, 4)) / 2
+    return np.round(np.maximum(rng.normal(size=(n, 4)) @ mixing + 0.3, 0) * 64 + rng.integers(0, 3, (n, 4))) / 64
+
+
+def _probabilities(rng: Rng, n: int) -> np.ndarray:
+    """Sixteenths, exact in every type."""
+    return rng.multinomial(16, np.full(5, 0.2), size=n) / 16
+
+
+def _numbers(low: float, high: float, *, whole: bool = False) -> Callable[[Rng, int], list[float]]:
+    def make(rng: Rng, n: int) -> list[float]:
+        values = rng.uniform(low, high, n)
+        return [float(v) for v in (np.ceil(values) if whole else values)]
+
+    return make
+
+
+COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
+    "output": _text,
+    "prompt": _text,
+    "expected": _answers,
+    "context": _answers,
+    "features": _features,
+    "probabilities": _probabilities,
+    "nll": _numbers(1, 30),
+    "tokens": _numbers(1, 12, whole=True),
+    "bytes": _numbers(1, 60, whole=True),
+    "words": _numbers(1, 9, whole=True),
+    "latency": _numbers(0.1, 2),
+    "output_tokens": _numbers(1, 50, whole=True),
+    "samples": _numbers(1, 9, whole=True),
+    "seconds": _numbers(0.1, 2),
+    "peak_memory": _numbers(1e6, 1e9, whole=True),
+}
+
+
+def make_batch(spec: MetricSpec, seed: int, n: int, *, only_needs: bool = False, **rest: Any) -> Batch:
+    """A random batch; every column known here, or only what the metric says that it needs."""
+    unknown = set(spec.needs) - set(COLUMNS)
+    if unknown:
+        raise LookupError(f"metric '{spec.name}' needs {sorted(unknown)}: add how they look to COLUMNS in {__file__}")
+    rng = np.random.default_rng(seed)
+    names = spec.needs if only_needs else tuple(COLUMNS)
+    columns = {name: COLUMNS[name](np.random.default_rng([seed, place]), n) for place, name in enumerate(names)}
+    rest.setdefault("slices", {"style": [str(i) for i in rng.integers(0, 2, n)]})
+    return Batch([f"s{i}" for i in range(n)], columns, **rest)
+
+
+def make_metric(name: str, **given: Any) -> Metric:
+    """A metric with small settings and, where it needs one, a reference of 40 samples."""
+    parameters = inspect.signature(metric_class(name).__init__).parameters
+    chosen = {key: value for key, value in SMALL.items() if key in parameters} | given
+    if metric_class(name).spec.uses_reference:
+        plain = metrics.get(name, **chosen)
+        chosen["reference"] = plain.update(plain.init(), make_batch(plain.spec, 12345, 40))
+    return metrics.get(name, **chosen)
