@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, MetricSpec, SampleMetric, Scores, State
 from metrics.errors import InputError
-from metrics.scoring import batch_of, errors_of, number_column, rows
+from metrics.scoring import batch_of, check_state, errors_of, number_column, rows
 
 CONFIDENCE = "confidence"
 CORRECT = "correct"
@@ -114,7 +114,8 @@ class ExpectedCalibrationError(Metric):
     def merge(self, a: State, b: State) -> State:
         """Return the state of both runs of samples."""
         for state in (a, b):
-            if state.metric != self.spec.name or len(state.arrays["bins"]) != self._bins:
+            check_state(self, state)
+            if len(state.arrays["bins"]) != self._bins:
                 raise InputError(f"a state of '{state.metric}' was given to 'ece' with {self._bins} bins")
         counts = [int(a.facts[name]) + int(b.facts[name]) for name in ("offered", "scored")]
         return self._state(counts[0], counts[1], a.arrays["bins"] + b.arrays["bins"])

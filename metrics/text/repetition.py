@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, MetricSpec, State
-from metrics.errors import InputError
-from metrics.scoring import batch_of, text_column
+from metrics.scoring import batch_of, check_state, refuse_weights, text_column
 from metrics.text.hashing import Hashes, run_hashes, word_hashes
 from metrics.text.translation import bleu_of_counts
 
@@ -40,6 +39,7 @@ class _WholeSet(Metric):
 
     def update(self, state: State, batch: Batch) -> State:
         """Return the state with the batch's outputs added; an empty output is unscored."""
+        refuse_weights(batch, self.spec.name)
         texts, reasons = text_column(batch, "output", self.spec.name, empty_counts=False)
         used = [text for text, reason in zip(texts, reasons, strict=True) if reason is None]
         return self.merge(state, self._state(len(used), len(batch) - len(used), self._arrays(used)))
@@ -47,8 +47,7 @@ class _WholeSet(Metric):
     def merge(self, a: State, b: State) -> State:
         """Return a's outputs followed by b's."""
         for state in (a, b):
-            if state.metric != self.spec.name:
-                raise InputError(f"a state of '{state.metric}' was given to '{self.spec.name}'")
+            check_state(self, state)
         arrays = {name: np.concatenate([a.arrays[name], b.arrays[name]]) for name in a.arrays}
         return self._state(a.facts["n"] + b.facts["n"], a.facts["missing"] + b.facts["missing"], arrays)
 

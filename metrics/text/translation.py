@@ -12,7 +12,7 @@ import numpy as np
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, MetricSpec, State
 from metrics.errors import InputError
 from metrics.optional import optional
-from metrics.scoring import accepted_answers, batch_of, text_column
+from metrics.scoring import accepted_answers, batch_of, check_state, refuse_weights, text_column
 from metrics.statistics.intervals import tail
 from metrics.text.resampling import cluster_keys, cluster_sums, resampled_sums
 
@@ -53,10 +53,7 @@ class _CorpusOverlap(Metric):
     def update(self, state: State, batch: Batch) -> State:
         """Add a batch; an empty output or a sample without references is unscored."""
         name = self.spec.name
-        if batch.weights is not None and not np.all(batch.weights == batch.weights[:1]):
-            raise InputError(
-                f"metric '{name}' does not support sampling weights; drop `weight` from the task's columns"
-            )
+        refuse_weights(batch, name)
         if len(batch) == 0:
             return state
         texts, reasons = text_column(batch, "output", name, empty_counts=False)
@@ -77,7 +74,8 @@ class _CorpusOverlap(Metric):
     def merge(self, a: State, b: State) -> State:
         """Return a's samples followed by b's."""
         for state in (a, b):
-            if state.metric != self.spec.name or state.facts["settings"] != self.settings:
+            check_state(self, state)
+            if state.facts["settings"] != self.settings:
                 raise InputError(f"a state of '{state.metric}' with other settings was given to '{self.spec.name}'")
         if a.facts["offered"] == 0 or b.facts["offered"] == 0:
             return b if a.facts["offered"] == 0 else a

@@ -53,7 +53,7 @@ def test_unified_qa_has_the_figures_of_the_paper(
     assert round(found["bias_ambiguous"].value, 1) == ambiguous
     assert round(found["bias_disambiguated"].value, 1) == disambiguated
     assert found["bias_ambiguous"].coverage > 0.999
-    assert found["bias_ambiguous"].method == "t, clustered"
+    assert found["bias_ambiguous"].method.endswith("clustered")
 
 
 @pytest.mark.parametrize(
