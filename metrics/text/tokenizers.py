@@ -16,31 +16,25 @@ TOKENIZERS = ("rouge", "unicode")
 case-folded, runs of letters, marks and digits of any script; ideographs, kana and scripts without spaces one by one."""
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
+_LOWER_OR_SPACE = bytes(ord(chr(i).lower()) if i < 128 and chr(i).isalnum() else 32 for i in range(256))
 _ALONE = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 _STEMMED_FROM = 4
 
 
-def tokenizer(name: str, *, stem: bool = False) -> Callable[[str], list[str]]:
-    """Return the function from a text to its tokens.
-
-    Args:
-        name: one of `TOKENIZERS`.
-        stem: stem words of more than 3 letters with NLTK's Porter stemmer, as rouge-score does.
-
-    Raises:
-        InputError: an unknown name; stemming without the package ``nltk``.
-    """
+def tokenizer(name: str) -> Callable[[str], list[str]]:
+    """Return the function from a text to its words, by one of the names in `TOKENIZERS`; `InputError` for another."""
     if name not in TOKENIZERS:
-        raise InputError(
-            f"unknown tokenizer '{name}'{did_you_mean(name, TOKENIZERS)}; there is {', '.join(TOKENIZERS)}"
-        )
-    words = _ASCII_WORD.findall if name == "rouge" else unicode_words
-    if not stem:
-        return lambda text: words(text.lower())
-    stemmed = _stemmer()
-    return lambda text: list(map(stemmed, words(text.lower())))
+        known = ", ".join(TOKENIZERS)
+        raise InputError(f"unknown tokenizer '{name}'{did_you_mean(name, TOKENIZERS)}; there is {known}")
+    return _ascii_words if name == "rouge" else unicode_words
+
+
+def _ascii_words(text: str) -> list[str]:
+    if text.isascii():  # the same at a fifth of the cost
+        return text.encode().translate(_LOWER_OR_SPACE).decode().split()
+    return _ASCII_WORD.findall(text.lower())
 
 
 def unicode_words(text: str) -> list[str]:
@@ -76,7 +70,8 @@ def _kind(character: str) -> Literal["joined", "alone", "between"]:
 
 
 @cache
-def _stemmer() -> Callable[[str], str]:
+def porter_stemmer() -> Callable[[str], str]:
+    """Return NLTK's Porter stemmer for words of more than 3 letters, as in rouge-score; `InputError` without NLTK."""
     stem: Callable[[str], str] = optional("nltk.stem.porter", "stemming").PorterStemmer().stem
 
     @lru_cache(maxsize=1 << 17)
