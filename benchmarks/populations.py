@@ -26,6 +26,9 @@ SMALL: Mapping[str, Any] = {
     "splits": 2,
     "permutations": 20,
     "resamples": 50,
+    "training": ["the red cat's café", "blue 42"],
+    "order": 2,
+    "schema": {"type": "string"},
 }
 """Settings that make a metric cheap, given where its constructor has them."""
 
@@ -65,6 +68,23 @@ def _labels(rng: Rng, n: int) -> list[str]:
     return [str(label) for label in rng.integers(0, 2, n)]
 
 
+def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
+    """Questions whose choices are words of `_text`."""
+    return [
+        {
+            "answer_info": {"ans0": ["red", "one"], "ans1": ["blue", "other"], "ans2": ["the", "unknown"]},
+            "additional_metadata": {"stereotyped_groups": ["one"]},
+            "ans0": "red",
+            "ans1": "blue",
+            "ans2": "the",
+            "label": 2 if ambiguous else 0,
+            "context_condition": "ambig" if ambiguous else "disambig",
+            "question_polarity": "neg",
+        }
+        for ambiguous in rng.integers(0, 2, n)
+    ]
+
+
 COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "output": _text,
     "prompt": _text,
@@ -88,6 +108,19 @@ COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "samples": _numbers(1, 9, whole=True),
     "seconds": _numbers(0.1, 2),
     "peak_memory": _numbers(1e6, 1e9, whole=True),
+    "confidence": _numbers(0, 1),
+    "correct": lambda rng, n: [float(v) for v in rng.integers(0, 2, n)],
+    "score": _numbers(0, 1),
+    "perturbed_scores": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 3))],
+    "toxicity": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 3))],
+    "embedding": lambda rng, n: rng.normal(size=(n, 4)),
+    "expected_embedding": lambda rng, n: rng.normal(size=(n, 4)),
+    "bbq": _bbq,
+    "ll_stereotype": _numbers(-40, -20),
+    "ll_antistereotype": _numbers(-40, -20),
+    "ll_unrelated": _numbers(-45, -25),
+    "value": _numbers(0, 1),
+    "category": lambda rng, n: [str(word) for word in rng.choice(WORDS, n)],
 }
 
 

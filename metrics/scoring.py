@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,3 +95,20 @@ def number_column(batch: Batch, name: str, metric: str, reasons: list[str | None
         shown = f"no {name}" if np.isnan(numbers[row]) else f"{name} is {numbers[row]:g}"
         reasons[row] = reasons[row] or shown
     return numbers
+
+
+def accepted_answers(given: Any, sample_id: str) -> Sequence[str]:
+    """Accepted answers of one entry of ``expected`` as texts, numbers too; none where it is missing."""
+    if isinstance(given, str):
+        return (given,)
+    if is_missing(given):
+        return ()
+    answers = list(given) if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)) else [given]
+    for place, answer in enumerate(answers):
+        if isinstance(answer, (int, float)) and not isinstance(answer, bool) and not is_missing(answer):
+            answers[place] = str(answer)
+        elif not isinstance(answer, str):
+            raise InputError(
+                f"sample {sample_id!r}: an accepted answer is a {type(answer).__name__}; expected a list of texts"
+            )
+    return answers

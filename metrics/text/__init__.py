@@ -2,21 +2,80 @@
 
 from __future__ import annotations
 
+from metrics.text.calibration import BrierScore, ExpectedCalibrationError, brier_score, expected_calibration_error
+from metrics.text.closed_answers import ChoiceAccuracy, ExpectedFacts, ListF1
+from metrics.text.copying import CopiedSpan, TrainingOverlap, TrainingText, longest_copied_span, training_overlap
 from metrics.text.diversity import DistinctN
-from metrics.text.form import EmptyRate, WordCount
+from metrics.text.form import CharacterCount, EmptyRate, WordCount
 from metrics.text.likelihood import token_log_likelihoods
 from metrics.text.perplexity import Perplexity, perplexity
 from metrics.text.question_answering import ExactMatch, TokenF1, exact_match, token_f1
+from metrics.text.repetition import CompressionRatio, SelfBleu, compression_ratio, self_bleu
+from metrics.text.robustness import PERTURBATIONS, RobustnessDrop, paired_drop, perturb
+from metrics.text.rouge import Rouge1, Rouge2, RougeL, RougeLsum, rouge
+from metrics.text.similarity import EmbeddingSimilarity, embedding_similarity
+from metrics.text.structure import JsonValidity, SchemaConformance
+from metrics.text.tolerant import DateMatch, NumericMatch
+from metrics.text.toxicity import (
+    ExpectedMaximumToxicity,
+    ToxicityProbability,
+    expected_maximum_toxicity,
+    toxicity_probability,
+)
+from metrics.text.translation import Bleu, ChrF, bleu, chrf
+from metrics.text.unanswerable import SquadV2, squad_v2
 
 __all__ = [
+    "PERTURBATIONS",
+    "Bleu",
+    "BrierScore",
+    "CharacterCount",
+    "ChoiceAccuracy",
+    "ChrF",
+    "CompressionRatio",
+    "CopiedSpan",
+    "DateMatch",
     "DistinctN",
+    "EmbeddingSimilarity",
     "EmptyRate",
     "ExactMatch",
+    "ExpectedCalibrationError",
+    "ExpectedFacts",
+    "ExpectedMaximumToxicity",
+    "JsonValidity",
+    "ListF1",
+    "NumericMatch",
     "Perplexity",
+    "RobustnessDrop",
+    "Rouge1",
+    "Rouge2",
+    "RougeL",
+    "RougeLsum",
+    "SchemaConformance",
+    "SelfBleu",
+    "SquadV2",
     "TokenF1",
+    "ToxicityProbability",
+    "TrainingOverlap",
+    "TrainingText",
     "WordCount",
+    "bleu",
+    "brier_score",
+    "chrf",
+    "compression_ratio",
+    "embedding_similarity",
     "exact_match",
+    "expected_calibration_error",
+    "expected_maximum_toxicity",
+    "longest_copied_span",
+    "paired_drop",
     "perplexity",
+    "perturb",
+    "rouge",
+    "self_bleu",
+    "squad_v2",
     "token_f1",
     "token_log_likelihoods",
+    "toxicity_probability",
+    "training_overlap",
 ]

@@ -60,3 +60,30 @@ class WordCount(SampleMetric):
         """Score the number of words."""
         texts, reasons = text_column(batch, "output", self.spec.name, empty_counts=True)
         return rows(batch, [float(len(text.split())) for text in texts], reasons)
+
+
+class CharacterCount(SampleMetric):
+    """Mean number of characters (Unicode code points) per output; an empty output has none."""
+
+    spec = MetricSpec(
+        name="character_count",
+        measures="mean number of characters per output",
+        low=0.0,
+        high=None,
+        direction="none",
+        quadrant="quality",
+        needs=("output",),
+        estimand="mean characters per output in the population of prompts",
+        interval="t, clustered where samples share a cluster",
+        validity="independent samples or clusters; n of about 30 and more",
+        source="counted; unlike words it needs no spaces, so it also fits Chinese, Japanese and Thai",
+        units="characters",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def score(self, batch: Batch) -> Scores:
+        """Score the number of characters."""
+        texts, reasons = text_column(batch, "output", self.spec.name, empty_counts=True)
+        return rows(batch, [float(len(text)) for text in texts], reasons)

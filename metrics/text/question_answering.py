@@ -6,14 +6,14 @@ import re
 import string
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from metrics.base import PRIMARY, Batch, Estimate, MetricSpec, SampleMetric, Scores
 from metrics.errors import InputError
-from metrics.scoring import batch_of, is_missing, rows, text_column
+from metrics.scoring import accepted_answers, batch_of, rows, text_column
 
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -33,7 +33,8 @@ def _match(prediction: list[str], reference: list[str]) -> float:
     return 1.0 if prediction == reference else 0.0
 
 
-def _f1(prediction: list[str], reference: list[str]) -> float:
+def token_overlap(prediction: list[str], reference: list[str]) -> float:
+    """F1 of two token lists as multisets; 1 if both are empty, 0 if only one is."""
     if prediction == reference:
         return 1.0
     if not prediction or not reference:
@@ -69,7 +70,7 @@ class _AnswerMetric(SampleMetric):
         for row, given in enumerate(batch.column("expected", name)):
             if reasons[row] is not None:
                 continue
-            answers = _accepted(given, batch.sample_ids[row])
+            answers = accepted_answers(given, batch.sample_ids[row])
             text = outputs[row]
             if not answers:
                 reasons[row] = "no accepted answer"
@@ -127,7 +128,7 @@ class TokenF1(_AnswerMetric):
     @property
     def similarity(self) -> Callable[[list[str], list[str]], float]:
         """Token F1."""
-        return _f1
+        return token_overlap
 
 
 def exact_match(predictions: Sequence[str | None], references: Sequence[Any], *, confidence: float = 0.95) -> Estimate:
@@ -156,19 +157,3 @@ def _plain(
         raise InputError(f"{len(predictions)} predictions for {len(references)} references; expected one each")
     batch = batch_of({"output": predictions, "expected": references}, len(predictions))
     return metric.summarise(metric.score(batch), confidence=confidence)[PRIMARY]
-
-
-def _accepted(given: Any, sample_id: str) -> Sequence[str]:
-    if isinstance(given, str):
-        return (given,)
-    if is_missing(given):
-        return ()
-    answers = list(given) if isinstance(given, Iterable) and not isinstance(given, (bytes, dict)) else [given]
-    for place, answer in enumerate(answers):
-        if isinstance(answer, (int, float)) and not isinstance(answer, bool) and not is_missing(answer):
-            answers[place] = str(answer)
-        elif not isinstance(answer, str):
-            raise InputError(
-                f"sample {sample_id!r}: an accepted answer is a {type(answer).__name__}; expected a list of texts"
-            )
-    return answers

@@ -1,0 +1,25 @@
+"""Metrics of bias: differences between groups that should not be there."""
+
+from __future__ import annotations
+
+from metrics.bias.bbq import Bbq, bbq_scores
+from metrics.bias.counterfactual import GENDER, ORIGIN, TEMPLATES, CounterfactualPrompt, counterfactual_prompts
+from metrics.bias.disparity import Disparity, counterfactual_gaps, group_disparity
+from metrics.bias.pairs import CrowsPairs, StereoSet, crows_pairs, stereoset
+
+__all__ = [
+    "GENDER",
+    "ORIGIN",
+    "TEMPLATES",
+    "Bbq",
+    "CounterfactualPrompt",
+    "CrowsPairs",
+    "Disparity",
+    "StereoSet",
+    "bbq_scores",
+    "counterfactual_gaps",
+    "counterfactual_prompts",
+    "crows_pairs",
+    "group_disparity",
+    "stereoset",
+]
