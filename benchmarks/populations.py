@@ -27,7 +27,7 @@ SMALL: Mapping[str, Any] = {
     "permutations": 20,
     "resamples": 50,
     "training": ["the red cat's café", "blue 42"],
-    "order": 2,
+    "order": 1,
     "schema": {"type": "string"},
 }
 """Settings that make a metric cheap, given where its constructor has them."""
@@ -77,12 +77,16 @@ def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
             "ans0": "red",
             "ans1": "blue",
             "ans2": "the",
-            "label": 2 if ambiguous else 0,
-            "context_condition": "ambig" if ambiguous else "disambig",
-            "question_polarity": "neg",
+            "label": 2,
+            "context_condition": "ambig",
+            "question_polarity": "neg" if negative else "nonneg",
         }
-        for ambiguous in rng.integers(0, 2, n)
+        for negative in rng.integers(0, 2, n)
     ]
+
+
+def _any_of(*given: Any) -> Callable[[Rng, int], list[Any]]:
+    return lambda rng, n: [given[i] for i in rng.integers(0, len(given), n)]
 
 
 COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
@@ -112,7 +116,7 @@ COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "correct": lambda rng, n: [float(v) for v in rng.integers(0, 2, n)],
     "score": _numbers(0, 1),
     "perturbed_scores": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 3))],
-    "toxicity": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 3))],
+    "toxicity": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 25))],
     "embedding": lambda rng, n: rng.normal(size=(n, 4)),
     "expected_embedding": lambda rng, n: rng.normal(size=(n, 4)),
     "bbq": _bbq,
@@ -124,6 +128,15 @@ COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
 }
 
 
+OWN: dict[str, dict[str, Callable[[Rng, int], Any]]] = {
+    "bbq": {"output": _any_of("red", "blue", "the")},
+    "choice_accuracy": {"output": _any_of("A", "(B)", "the answer is C"), "expected": _any_of(["A"], ["B"])},
+    "date_match": {"output": _any_of("3 May 2020", "in 1999"), "expected": _any_of(["2020-05-03"], ["1999"])},
+    "numeric_match": {"output": _any_of("42", "about 7 %"), "expected": _any_of(["42"], ["0.07", "8"])},
+}
+"""Columns that mean something else to one metric."""
+
+
 def make_batch(spec: MetricSpec, seed: int, n: int, *, only_needs: bool = False, **rest: Any) -> Batch:
     """A random batch; every column known here, or only what the metric says that it needs."""
     unknown = set(spec.needs) - set(COLUMNS)
@@ -131,7 +144,8 @@ def make_batch(spec: MetricSpec, seed: int, n: int, *, only_needs: bool = False,
         raise LookupError(f"metric '{spec.name}' needs {sorted(unknown)}: add how they look to COLUMNS in {__file__}")
     rng = np.random.default_rng(seed)
     names = spec.needs if only_needs else tuple(COLUMNS)
-    columns = {name: COLUMNS[name](np.random.default_rng([seed, place]), n) for place, name in enumerate(names)}
+    makers = COLUMNS | OWN.get(spec.name, {})
+    columns = {name: makers[name](np.random.default_rng([seed, place]), n) for place, name in enumerate(names)}
     if "nll" in columns and "tokens" in columns:
         columns["nll"] = [each * count for each, count in zip(columns["nll"], columns["tokens"], strict=True)]
     rest.setdefault("slices", {"style": [str(i) for i in rng.integers(0, 2, n)]})

@@ -10,7 +10,7 @@ import numpy as np
 
 from metrics.base import Batch, MetricSpec, SampleMetric, Scores
 from metrics.errors import InputError
-from metrics.scoring import accepted_answers, rows, text_column
+from metrics.scoring import accepted_answers, is_missing, rows, text_column
 from metrics.text.tokenizers import unicode_words
 
 _RATE = "Wilson; on the effective n where samples share a cluster"
@@ -152,7 +152,7 @@ class ListF1(SampleMetric):
         texts, reasons = text_column(batch, "output", self.spec.name, empty_counts=False)
         values = np.zeros(len(batch))
         for row, given in enumerate(batch.column("expected", self.spec.name)):
-            if given is None:
+            if is_missing(given):
                 reasons[row] = reasons[row] or "no expected list"
             if reasons[row] is not None:
                 continue

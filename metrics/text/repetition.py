@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -144,8 +145,8 @@ def _closest_other(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 class CompressionRatio(_WholeSet):
     """Bytes of all outputs / bytes of the same compressed by gzip, above 0; lower is more diverse.
 
-    Outputs are joined by line ends in their order. Long outputs compress better, so compare at equal n and length. A
-    ratio of 2 to 3 is usual for English; repeated phrases raise it.
+    Outputs are joined by line ends in the order of their hashes, so that their own order does not matter. Long outputs
+    compress better, so compare at equal n and length. A ratio of 2 to 3 is usual for English; repetition raises it.
     """
 
     spec = MetricSpec(
@@ -163,12 +164,18 @@ class CompressionRatio(_WholeSet):
     )
 
     def _arrays(self, texts: list[str]) -> dict[str, NDArray[Any]]:
-        joined = "".join(text + "\n" for text in texts).encode("utf-8", "surrogatepass")
-        return {"text": np.frombuffer(joined, dtype=np.uint8)}
+        parts = [(text + "\n").encode("utf-8", "surrogatepass") for text in texts]
+        sizes = np.array([len(part) for part in parts], dtype=np.int64)
+        return {"text": np.frombuffer(b"".join(parts), dtype=np.uint8), "sizes": sizes}
 
     def _value(self, arrays: dict[str, NDArray[Any]]) -> float:
         text = arrays["text"].tobytes()
-        return len(text) / len(gzip.compress(text, mtime=0)) if text else math.nan
+        if not text:
+            return math.nan
+        ends = np.cumsum(arrays["sizes"])
+        parts = [text[end - size : end] for end, size in zip(ends, arrays["sizes"], strict=True)]
+        parts.sort(key=lambda part: hashlib.blake2b(part, digest_size=8).digest())
+        return len(text) / len(gzip.compress(b"".join(parts), mtime=0))
 
 
 def self_bleu(texts: Sequence[str | None]) -> Estimate:

@@ -24,6 +24,9 @@ _KEYS = {
 }
 
 
+_Mask = NDArray[np.bool_]
+
+
 class SquadV2(SampleMetric):
     """Mean token F1 over answerable and unanswerable questions, 0 to 1, higher is better.
 
@@ -67,10 +70,10 @@ class SquadV2(SampleMetric):
 
     def batch_components(self, batch: Batch) -> dict[str, Scores]:
         """All keys; a key about some of the questions counts those alone, and all whose part is unknown."""
-        f1, exact, answerable, abstained = self._read(batch)
+        f1, exact, answerable, unanswerable, abstained = self._read(batch)
         lost = np.isnan(f1.values)
-        has, hasnt, gave_up = (np.flatnonzero(lost | m) for m in (answerable, ~answerable, abstained))
-        right = replace(f1, values=np.where(lost, np.nan, ~answerable))
+        has, hasnt, gave_up = (np.flatnonzero(m) for m in (answerable, unanswerable, abstained | lost))
+        right = replace(f1, values=np.where(lost, np.nan, unanswerable))
         return {
             PRIMARY: f1,
             "exact": exact,
@@ -80,25 +83,30 @@ class SquadV2(SampleMetric):
             "unanswerable_recall": f1.select(hasnt),
         }
 
-    def _read(self, batch: Batch) -> tuple[Scores, Scores, NDArray[np.bool_], NDArray[np.bool_]]:
+    def _read(self, batch: Batch) -> tuple[Scores, Scores, _Mask, _Mask, _Mask]:
+        """F1 and exact match; which questions may have an answer, which may have none, where the model abstained."""
         name = self.spec.name
         texts, reasons = text_column(batch, "output", name, empty_counts=True)
         f1, exact = np.zeros(len(batch)), np.zeros(len(batch))
-        answerable, abstained = np.zeros(len(batch), dtype=bool), np.zeros(len(batch), dtype=bool)
+        answerable, abstained, unlabelled = (np.zeros(len(batch), dtype=bool) for _ in range(3))
         for row, given in enumerate(batch.column("expected", name)):
             if is_missing(given):
                 reasons[row] = reasons[row] or "no expected answer"
-            if reasons[row] is not None:
+                unlabelled[row] = True
                 continue
             answers = [found for a in accepted_answers(given, batch.sample_ids[row]) if (found := normalise(a))]
+            answerable[row] = bool(answers)
+            if reasons[row] is not None:
+                continue
             prediction = normalise(texts[row])
             if prediction in self._abstentions:
                 prediction = []
-            answerable[row], abstained[row] = bool(answers), not prediction
+            abstained[row] = not prediction
             wanted = answers or [[]]  # no answer is answered by nothing
             f1[row] = max(token_overlap(prediction, answer) for answer in wanted)
             exact[row] = float(prediction in wanted)
-        return rows(batch, f1, reasons), rows(batch, exact, reasons), answerable, abstained
+        scored = rows(batch, f1, reasons), rows(batch, exact, reasons)
+        return *scored, answerable | unlabelled, ~answerable, abstained
 
 
 def squad_v2(

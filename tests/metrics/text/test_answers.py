@@ -35,7 +35,9 @@ class TestSquadV2:
         assert found["unanswerable_precision"].value == 0.5  # abstained twice, once rightly
         assert found["unanswerable_recall"].value == 0.5  # two have no answer
         assert found["value"].coverage == pytest.approx(5 / 6)
-        assert found["unanswerable_recall"].coverage == pytest.approx(2 / 3)
+        assert found["unanswerable_recall"].coverage == 1.0  # the lost one has an answer
+        assert found["answerable_f1"].coverage == 0.75
+        assert found["unanswerable_precision"].coverage == pytest.approx(2 / 3)  # it might have abstained
 
     def test_v1_and_v2_differ_where_both_sides_normalise_to_nothing(self) -> None:
         assert squad_v2(["the"] * 2, [["a"]] * 2)["value"].value == 1.0
@@ -172,6 +174,7 @@ def test_facts_are_word_sequences() -> None:
         ("Paris", [], 0.0),
         ("", ["Paris"], "empty output"),
         ("Paris", None, "no expected list"),
+        ("nan", math.nan, "no expected list"),
     ],
 )
 def test_list_f1(output: str, expected: Any, value: Any) -> None:
