@@ -53,7 +53,7 @@ def test_suites_in_the_pages_are_valid(page: Path):
         given = yaml.safe_load(block)
         if "suite" not in given:
             given = {"suite": "part", "tasks": {"t": {"outputs": "o.jsonl", "score": ["empty"]}}} | given
-        SuiteSpec.model_validate(given)
+        assert SuiteSpec.model_validate(given).tasks
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

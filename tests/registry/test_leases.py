@@ -110,5 +110,11 @@ def test_waiting_has_an_end(leases: Leases):
 
 
 def test_workspaces_do_not_meet(leases: Leases):
-    leases.acquire("work")
-    Leases(leases._engine, "another").acquire("work")
+    here = leases.acquire("work")
+    there = Leases(leases._engine, "another").acquire("work")
+    assert here.token != there.token
+    leases.renew(here)
+    leases.release(there)
+    leases.renew(here)
+    with pytest.raises(LeaseHeldError):
+        leases.acquire("work")
