@@ -48,16 +48,39 @@ def as_matrix(values: Any, what: str) -> Matrix:
 
 def finite_float64(values: Any, what: str) -> FloatArray:
     """Return a finite float64 matrix; a row that is not finite raises `InputError` with its position."""
-    matrix = as_matrix(values, what).astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    return _finite(as_matrix(values, what).astype(np.float64), what)
+
+
+def _finite(matrix: Matrix, what: str) -> Matrix:
+    # blocks, since a mask of the whole is a quarter of a float32 matrix
+    broken = [~np.isfinite(matrix[at : at + 1024]).all(axis=1) for at in range(0, len(matrix), 1024)]
+    bad = np.flatnonzero(np.concatenate(broken)) if broken else np.empty(0)
     if bad.size:
         raise InputError(f"{what}: row {bad[0]} is not finite ({bad.size} such rows); mark failed samples as errors")
     return matrix
 
 
+def stored_precision(matrix: Matrix) -> Matrix:
+    """Narrower types as float32, which holds them exactly; float32 and float64 as they are, not copied."""
+    return matrix if matrix.dtype.itemsize >= 4 else matrix.astype(np.float32)
+
+
 def pair_of_matrices(reference: Any, generated: Any, minimum: int = 2) -> tuple[FloatArray, FloatArray]:
     """Check two feature sets for the plain functions: finite, equally wide, at least `minimum` rows each."""
     first, second = finite_float64(reference, "reference features"), finite_float64(generated, "generated features")
+    return _same_width(first, second, minimum)
+
+
+def checked_pair(reference: Any, generated: Any, minimum: int = 2) -> tuple[Matrix, Matrix]:
+    """The same, but float32 sets stay float32 and are not copied: for functions that convert block by block."""
+    first, second = (
+        stored_precision(_finite(as_matrix(values, f"{name} features"), f"{name} features"))
+        for name, values in (("reference", reference), ("generated", generated))
+    )
+    return _same_width(first, second, minimum)
+
+
+def _same_width(first: Matrix, second: Matrix, minimum: int) -> tuple[Matrix, Matrix]:
     if first.shape[1] != second.shape[1]:
         raise InputError(
             f"reference features have {first.shape[1]} dimensions, generated ones {second.shape[1]}; "
