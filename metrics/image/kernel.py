@@ -356,6 +356,7 @@ class KernelInceptionDistance(RowMetric):
         keys={"subset_mean": "mean over seeded subsets, their standard deviation as spread"},
         uses_reference=True,
     )
+    blockwise: ClassVar[bool] = True
 
     def __init__(
         self, *, reference: State | None = None, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
@@ -364,7 +365,7 @@ class KernelInceptionDistance(RowMetric):
         super().__init__(reference=reference, subsets=subsets, subset_size=subset_size, seed=seed)
         self._subsets, self._size, self._seed = subsets, subset_size, seed
 
-    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: Matrix, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return both; where samples are fewer than `subset_size`, ``subset_mean`` is NaN and says what to set."""
         m, n = len(reference), generated.n
         fits = self._size <= min(m, n)
