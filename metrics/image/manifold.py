@@ -335,10 +335,14 @@ class Recall(_BlockMetric):
 
     def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
         """Recall of each block, and of all samples."""
-        starts = range(0, len(generated) - size + 1, size)
-        shares = np.array([_recalled(reference, generated[start : start + size], self.k) for start in starts])
-        whole = size == len(generated)
-        return shares, float(shares[0]) if whole else _recalled(reference, generated, self.k)
+        count = len(generated) // size
+        used = generated[: count * size]
+        radii = np.concatenate([neighbour_radii(used[i * size : (i + 1) * size], self.k) for i in range(count)])
+        hits = np.zeros(count)
+        for _, inside in memberships(reference, used, radii, inclusive=True):  # all blocks in one pass
+            hits += inside.reshape(len(inside), count, size).any(axis=2).sum(axis=0)
+        shares = hits / len(reference)
+        return shares, float(shares[0]) if size == len(generated) else _recalled(reference, generated, self.k)
 
 
 class Coverage(_BlockMetric):
