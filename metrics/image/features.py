@@ -48,16 +48,41 @@ def as_matrix(values: Any, what: str) -> Matrix:
 
 def finite_float64(values: Any, what: str) -> FloatArray:
     """Return a finite float64 matrix; a row that is not finite raises `InputError` with its position."""
-    matrix = as_matrix(values, what).astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    return _finite(as_matrix(values, what).astype(np.float64), what)
+
+
+def _finite(matrix: Matrix, what: str) -> Matrix:
+    # blocks, since a mask of the whole is a quarter of a float32 matrix
+    broken = [~np.isfinite(matrix[at : at + 1024]).all(axis=1) for at in range(0, len(matrix), 1024)]
+    bad = np.flatnonzero(np.concatenate(broken)) if broken else np.empty(0)
     if bad.size:
         raise InputError(f"{what}: row {bad[0]} is not finite ({bad.size} such rows); mark failed samples as errors")
     return matrix
 
 
+def stored_precision(matrix: Matrix) -> Matrix:
+    """Narrower types as float32, which holds them exactly; float32 and float64 as they are, not copied."""
+    return matrix if matrix.dtype.itemsize >= 4 else matrix.astype(np.float32)
+
+
+def checked_matrix(values: Any, what: str) -> Matrix:
+    """The same check, but float32 stays float32 and is not copied: for functions that convert block by block."""
+    return stored_precision(_finite(as_matrix(values, what), what))
+
+
 def pair_of_matrices(reference: Any, generated: Any, minimum: int = 2) -> tuple[FloatArray, FloatArray]:
     """Check two feature sets for the plain functions: finite, equally wide, at least `minimum` rows each."""
     first, second = finite_float64(reference, "reference features"), finite_float64(generated, "generated features")
+    return _same_width(first, second, minimum)
+
+
+def checked_pair(reference: Any, generated: Any, minimum: int = 2) -> tuple[Matrix, Matrix]:
+    """The same with `checked_matrix`."""
+    first, second = checked_matrix(reference, "reference features"), checked_matrix(generated, "generated features")
+    return _same_width(first, second, minimum)
+
+
+def _same_width(first: Matrix, second: Matrix, minimum: int) -> tuple[Matrix, Matrix]:
     if first.shape[1] != second.shape[1]:
         raise InputError(
             f"reference features have {first.shape[1]} dimensions, generated ones {second.shape[1]}; "
@@ -78,15 +103,16 @@ def unit_rows(rows: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a state amounts to: finite float64 rows, and how many samples were offered and scored.
+    """What a state amounts to: finite rows, and how many samples were offered and scored.
 
     Attributes:
-        rows: float64 ``[n, d]``.
+        rows: ``[n, d]``, float64, or for metrics that are `blockwise` float32 where they are stored so; never
+            written to, since they may be the state's own.
         offered: samples including those without a usable output.
         dependent: whether samples share clusters, so that per-sample errors are not independent.
     """
 
-    rows: FloatArray
+    rows: Matrix
     offered: int
     dependent: bool
 
@@ -145,6 +171,8 @@ class RowMetric(Metric):
     """
 
     column: ClassVar[str] = "features"
+    blockwise: ClassVar[bool] = False
+    """Whether `estimate` takes float32 rows too and converts a block at a time: half the memory, or less."""
 
     def init(self) -> State:
         """Return the state of no samples."""
@@ -222,10 +250,20 @@ class RowMetric(Metric):
         return State(self.spec.name, self.spec.version, facts, arrays)
 
     def resolve(self, state: State, load: Loader | None) -> Sample:
-        """Read a state's rows, in sample order, as float64."""
-        rows = [part.astype(np.float64) for part in self._parts(state, load)]
-        width = state.facts["width"] or 0
-        matrix = np.concatenate(rows) if rows else np.empty((0, width))
+        """Read a state's rows, in sample order, as float64 or as their metric takes them."""
+        convert = stored_precision if self.blockwise else lambda part: part.astype(np.float64)
+        matrix: Matrix = np.empty((0, state.facts["width"] or 0), np.float32)
+        at = 0
+        for part in map(convert, self._parts(state, load)):  # one at a time, since stored ones are read here
+            if len(state.facts["parts"]) == 1:
+                matrix = part
+                break
+            kind = np.result_type(matrix, part)
+            if not len(matrix):
+                matrix = np.empty((state.facts["scored"], part.shape[1]), kind)
+            matrix = matrix.astype(kind, copy=False)
+            matrix[at : at + len(part)] = part
+            at += len(part)
         clusters = state.arrays.get("clusters", np.empty(0))
         return Sample(matrix, state.facts["offered"], dependent=len(np.unique(clusters)) < len(clusters))
 
@@ -244,7 +282,7 @@ class RowMetric(Metric):
                 f"stored {self.column} '{name}' have shape {list(rows.shape)}, but {part['rows']} rows of "
                 f"{state.facts['width']} were scored; extract them again"
             )
-        kept = np.delete(rows, part["skip"], axis=0)
+        kept = np.delete(rows, part["skip"], axis=0) if part["skip"] else rows
         if not np.isfinite(kept).all():
             raise InputError(f"stored {self.column} '{name}' are not finite where they were; extract them again")
         return kept
@@ -292,7 +330,7 @@ class RowMetric(Metric):
 
     @abstractmethod
     def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
-        """Return the estimates on float64 rows; there are enough of both."""
+        """Return the estimates on rows as `Sample` describes them; there are enough of both."""
 
 
 class ContentCache:
@@ -305,7 +343,9 @@ class ContentCache:
     def get(self, rows: FloatArray, key: object, make: Callable[[], FloatArray]) -> FloatArray:
         """Return the result kept for equal rows and key, or make it."""
         content = np.ascontiguousarray(rows)
-        place = (blake2b(content.tobytes() + repr(content.shape).encode(), digest_size=16).digest(), key)
+        digest = blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
+        digest.update(content.reshape(-1).view(np.uint8).data)
+        place = (digest.digest(), key)
         if place not in self._results:
             self._results[place] = make()
             if len(self._results) > self._size:

@@ -9,12 +9,13 @@ import numpy as np
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
-from metrics.image.features import RowMetric, Sample, finite_float64, pair_of_matrices
+from metrics.image.features import Matrix, RowMetric, Sample, checked_matrix, checked_pair
 
 _NO_INTERVAL = "no valid interval: the estimator is biased upwards at any n, so resampling does not cover the truth"
 _EIGENVALUE_ERROR = 8 * float(np.finfo(np.float64).eps)
 """Relative to the largest; LAPACK's symmetric solvers were seen to err by a fifth of it at most."""
 _ROUNDING = 1e-9
+_BLOCK_CELLS = 8_000_000
 _AT_N = "Fréchet distance of n generated samples to the fixed reference set: a value at n, biased upwards"
 
 
@@ -30,17 +31,23 @@ class Gaussian:
     n: int
 
 
-def fit_gaussian(rows: FloatArray) -> Gaussian:
-    """Fit finite float64 rows ``[n, d]`` by rank: for n <= d the factor is the centred rows, turned into n - 1."""
+def fit_gaussian(rows: Matrix) -> Gaussian:
+    """Fit finite rows ``[n, d]`` in float64, by rank: for n <= d the factor is the centred rows, turned into n - 1."""
     n, d = rows.shape
-    mean = rows.mean(axis=0)
-    centred = rows - mean
+    mean = rows.mean(axis=0, dtype=np.float64)
     if n <= d:
+        centred = rows - mean
         # a reflection that takes the direction (1, ..., 1), where centred rows have nothing, to the first row
         factor = centred[1:] - centred[0] / (np.sqrt(n) + 1)
         factor /= np.sqrt(n - 1)
         return Gaussian(mean, factor, n)
-    return gaussian_of(mean, centred.T @ centred / (n - 1), n)
+    scatter = np.zeros((d, d))
+    step = max(d, _BLOCK_CELLS // d)
+    for start in range(0, n, step):
+        centred = rows[start : start + step] - mean
+        scatter += centred.T @ centred
+    scatter /= n - 1
+    return gaussian_of(mean, scatter, n)
 
 
 def gaussian_of(mean: FloatArray, covariance: FloatArray, n: int) -> Gaussian:
@@ -93,7 +100,7 @@ def gaussian(features: Any) -> Gaussian:
     Raises:
         InputError: values that are not finite, fewer than two samples.
     """
-    rows = finite_float64(features, "features")
+    rows = checked_matrix(features, "features")
     if len(rows) < 2:
         raise InputError(f"features: got {len(rows)} samples, at least 2 are needed")
     return fit_gaussian(rows)
@@ -103,7 +110,7 @@ def gaussians(reference: Any, generated: Any) -> tuple[Gaussian, Gaussian]:
     """Check two sets, each features or a `Gaussian` already, and return their fits."""
     known = [isinstance(given, Gaussian) for given in (reference, generated)]
     if not any(known):
-        first, second = pair_of_matrices(reference, generated)
+        first, second = checked_pair(reference, generated)
         return fit_gaussian(first), fit_gaussian(second)
     a, b = (given if isinstance(given, Gaussian) else gaussian(given) for given in (reference, generated))
     if len(a.mean) != len(b.mean):
@@ -140,7 +147,7 @@ def frechet_distance(reference: Any, generated: Any) -> Estimate:
     return _clamped(squared_distance(first, second), _NO_INTERVAL, n=second.n, estimand=_AT_N)
 
 
-def _half_distances(target: Gaussian, rows: FloatArray, seed: int) -> FloatArray:
+def _half_distances(target: Gaussian, rows: Matrix, seed: int) -> FloatArray:
     """Distances of seeded disjoint halves; wide features, where each costs seconds, get one division only."""
     rng = np.random.default_rng(seed)
     divisions = 5 if rows.shape[1] <= 512 else 1
@@ -175,11 +182,13 @@ class FrechetInceptionDistance(RowMetric):
         uses_reference=True,
     )
 
+    blockwise: ClassVar[bool] = True
+
     def __init__(self, *, reference: State | None = None, seed: int = 0) -> None:
         super().__init__(reference=reference, seed=seed)
         self._seed = seed
 
-    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: Matrix, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the distance, and its low-sample bias where four samples or more allow halves."""
         target = fit_gaussian(reference)
         raw = squared_distance(target, fit_gaussian(generated.rows))

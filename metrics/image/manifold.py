@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
-from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, mean_interval, pair_of_matrices, share
+from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, checked_pair, mean_interval, share
 from metrics.image.neighbours import all_memberships, memberships, neighbour_radii, reference_radii
 
 LEAST_BLOCKS = 8
@@ -76,7 +76,7 @@ def precision_recall(reference: Any, generated: Any, *, k: int = 3) -> dict[str,
 
     Source: Kynkäänniemi et al. 2019 (arXiv:1904.06991), balls with their boundary.
     """
-    x, y = pair_of_matrices(reference, generated)
+    x, y = checked_pair(reference, generated)
     _check_k(k, x, y)
     inside = _in_manifold(y, x, reference_radii(x, k))
     return {
@@ -105,7 +105,7 @@ def density_coverage(reference: Any, generated: Any, *, k: int = 5) -> dict[str,
 
     Source: Naeem et al. 2020 (arXiv:2002.09797), balls without their boundary.
     """
-    x, y = pair_of_matrices(reference, generated)
+    x, y = checked_pair(reference, generated)
     _check_k(k, x, None)
     return {
         "density": _density(_densities(x, y, k), len(x) / k, Sample(y, len(y), False), 0.95),
@@ -135,7 +135,7 @@ def precision_recall_density_coverage(
     Raises:
         InputError: as the two functions.
     """
-    x, y = pair_of_matrices(reference, generated)
+    x, y = checked_pair(reference, generated)
     _check_k(k, x, y)
     _check_k(k_density, x, None)
     radii, wide = reference_radii(x, k), reference_radii(x, k_density)
@@ -190,6 +190,8 @@ def _spec(name: str, measures: str, **facts: Any) -> MetricSpec:
 
 class _NeighbourMetric(RowMetric):
     """What the four share: k, and enough samples for it."""
+
+    blockwise: ClassVar[bool] = True
 
     def __init__(self, *, reference: State | None, k: int, **settings: Any) -> None:
         if k < 1:
@@ -333,10 +335,14 @@ class Recall(_BlockMetric):
 
     def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
         """Recall of each block, and of all samples."""
-        starts = range(0, len(generated) - size + 1, size)
-        shares = np.array([_recalled(reference, generated[start : start + size], self.k) for start in starts])
-        whole = size == len(generated)
-        return shares, float(shares[0]) if whole else _recalled(reference, generated, self.k)
+        count = len(generated) // size
+        used = generated[: count * size]
+        radii = np.concatenate([neighbour_radii(used[i * size : (i + 1) * size], self.k) for i in range(count)])
+        hits = np.zeros(count)
+        for _, inside in memberships(reference, used, radii, inclusive=True):  # all blocks in one pass
+            hits += inside.reshape(len(inside), count, size).any(axis=2).sum(axis=0)
+        shares = hits / len(reference)
+        return shares, float(shares[0]) if size == len(generated) else _recalled(reference, generated, self.k)
 
 
 class Coverage(_BlockMetric):

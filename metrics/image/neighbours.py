@@ -25,24 +25,42 @@ def _exact(a: FloatArray, b: FloatArray, first: NDArray[np.intp], second: NDArra
     step = max(1, _BLOCK_CELLS // a.shape[1])
     for start in range(0, len(first), step):
         pairs = slice(start, start + step)
-        difference = a[first[pairs]] - b[second[pairs]]
+        difference = np.subtract(a[first[pairs]], b[second[pairs]], dtype=np.float64)
         result[pairs] = np.einsum("ij,ij->i", difference, difference)
     return result
 
 
+def _squared_norms(rows: FloatArray, middle: FloatArray) -> FloatArray:
+    norms = np.empty(len(rows))
+    step = _rows_at_once(rows.shape[1])
+    for start in range(0, len(rows), step):
+        shifted = rows[start : start + step] - middle
+        norms[start : start + step] = np.einsum("ij,ij->i", shifted, shifted)
+    return norms
+
+
+def _rows_at_once(width: int) -> int:
+    return max(1, _BLOCK_CELLS // width)
+
+
 def _approximate(points: FloatArray, centres: FloatArray) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
     """Rows of squared distances by products in float32, with the size that their rounding error is relative to."""
-    middle = centres.mean(axis=0)  # a common offset would cancel badly
-    shifted, to = points - middle, centres - middle
-    norms, to_norms = np.einsum("ij,ij->i", shifted, shifted), np.einsum("ij,ij->i", to, to)
+    middle = centres.mean(axis=0, dtype=np.float64)  # a common offset would cancel badly
+    to_norms = _squared_norms(centres, middle)
+    norms = to_norms if points is centres else _squared_norms(points, middle)
     # neither overflow nor underflow, whatever the unit of the features
     unit = float(np.sqrt(max(norms.max(), to_norms.max()))) if len(norms) and len(to_norms) else 0.0
-    single, to_single = ((rows / (unit or 1.0)).astype(np.float32) for rows in (shifted, to))
-    step = max(1, _BLOCK_CELLS // len(centres))
+    scale = unit or 1.0
+    to_single = np.empty(centres.shape, np.float32)
+    width = _rows_at_once(centres.shape[1])
+    for start in range(0, len(centres), width):
+        to_single[start : start + width] = (centres[start : start + width] - middle) / scale
+    step = max(1, min(_BLOCK_CELLS // len(centres), width))
     for start in range(0, len(points), step):
         rows = slice(start, min(start + step, len(points)))
         sizes = norms[rows, None] + to_norms
-        products = np.multiply(single[rows] @ to_single.T, 2 * unit**2, dtype=np.float64)
+        single = ((points[rows] - middle) / scale).astype(np.float32)
+        products = np.multiply(single @ to_single.T, 2 * unit**2, dtype=np.float64)
         yield rows, np.subtract(sizes, products, out=products), sizes
 
 

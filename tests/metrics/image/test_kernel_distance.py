@@ -70,6 +70,23 @@ def test_blocks_of_the_kernel_do_not_change_the_numbers(features, monkeypatch):
     assert parts["value"].low == pytest.approx(whole["value"].low, rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [90, 900])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_subsets_alone_equal_those_beside_the_full_statistic(features, n, offset):
+    """90 samples take the kernel of all pairs, 900 the subsets one by one; float32 loses nothing to an offset."""
+    x = (features(1, n, 64) + offset).astype(np.float32)
+    y = (features(2, n, 64) * 1.2 + offset).astype(np.float32)
+    found = kernel_distance(x, y, subsets=20, subset_size=40, full=False)
+    assert set(found) == {"subset_mean"}
+    both = kernel_distance(x, y, subsets=20, subset_size=40)["subset_mean"]
+    wide = [rows.astype(np.float64) for rows in (x, y)]
+    double = kernel_distance(*wide, subsets=20, subset_size=40)["subset_mean"]
+    for other in (both, double):
+        assert found["subset_mean"].value == pytest.approx(other.value, rel=1e-6)
+        assert found["subset_mean"].spread == pytest.approx(other.spread, rel=1e-6)
+    assert found["subset_mean"].n == n
+
+
 def test_the_interval_is_at_least_the_delete_one_jackknife(features):
     x, y = features(1, 70, 5), features(2, 60, 5) * 1.5
     left_out = np.array([unbiased(x, np.delete(y, i, axis=0)) for i in range(len(y))])
@@ -121,7 +138,7 @@ class _FeatureMap:
 
 def test_the_feature_map_of_the_simulation_is_the_kernel(features):
     x, y, mapped = features(1, 40, 8), features(2, 30, 8), _FeatureMap(8)
-    direct = kernel_module._sum_pairs(x, y, (np.zeros((0, 40)), np.zeros((0, 30))))
+    direct = kernel_module._sum_pairs(x, y, (np.zeros((0, 9), int), np.zeros((0, 9), int)))
     fast = mapped.sums(mapped(x), mapped(y))
     for name in ("reference", "rows", "cross", "diagonal", "squares", "reference_diagonal"):
         np.testing.assert_allclose(getattr(fast, name), getattr(direct, name), rtol=1e-9)
