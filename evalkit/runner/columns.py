@@ -94,7 +94,8 @@ def _find(task: str, metric: Metric, name: str, data: Dataset | None, outputs: S
     raise InputError(
         f"task '{task}': '{metric.spec.name}' needs the column '{name}'{_suggested(name, tables)}; "
         + (_listed(tables) if tables else "samples without `data` have no columns")
-        + "; add it, or leave the metric out"
+        + (f"; map `{name}` under `columns`" if name in _PARTS else "; add it")
+        + ", or leave the metric out"
     )
 
 

@@ -6,7 +6,7 @@ evaluation of one version. The gate's rules are in none of them, so editing a li
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -276,12 +276,7 @@ def _plan_task(name: str, suite: Suite, subject: Subject, sources: TaskSources, 
     for metric in names:
         if names.count(metric) > 1:
             raise InputError(f"task '{name}' scores with '{metric}' twice; put the second one into a task of its own")
-    for plan in metrics:
-        if plan.needs_features and task.extractor is None:
-            raise InputError(f"task '{name}': '{plan.name}' works on features; name an `extractor` in the task")
-        if plan.metric.spec.uses_reference:
-            _check_reference(name, plan, reference)
-    extra = find_columns(name, [plan.metric for plan in metrics], data, sources.outputs)
+    extra = check_task(name, task, metrics, sources)
     product: Product = "generate"
     if task.outputs is not None:
         product = "stored"
@@ -307,6 +302,20 @@ def _plan_task(name: str, suite: Suite, subject: Subject, sources: TaskSources, 
         suite.folder,
         extra,
     )
+
+
+def check_task(name: str, task: Task, metrics: Sequence[MetricPlan], sources: TaskSources) -> dict[str, ExtraColumn]:
+    """Check that a task has what its metrics read, and return the columns that they read by name.
+
+    Raises:
+        InputError: no extractor or reference where a metric needs one, or a column that is nowhere.
+    """
+    for plan in metrics:
+        if plan.needs_features and task.extractor is None:
+            raise InputError(f"task '{name}': '{plan.name}' works on features; name an `extractor` in the task")
+        if plan.metric.spec.uses_reference:
+            _check_reference(name, plan, sources.reference)
+    return find_columns(name, [plan.metric for plan in metrics], sources.data, sources.outputs)
 
 
 def _check_reference(name: str, plan: MetricPlan, reference: Reference | None) -> None:

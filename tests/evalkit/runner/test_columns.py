@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evalkit.planning import plan
 from evalkit.runner import file_subject, score
 from evalkit.runner.columns import parsed
 from metrics.errors import InputError
@@ -144,3 +145,15 @@ def test_bbq_reads_the_row_itself_with_the_parts_that_its_columns_play(tmp_path:
     lines(tmp_path / "bbq.jsonl", [{"example_id": 1, "said": "Ann"}])
     with pytest.raises(InputError, match="'bbq' needs the column 'bbq'"):
         scored(tmp_path, task)
+
+
+def test_the_check_of_a_suite_names_a_missing_column(project: Any) -> None:
+    project.write("said.jsonl", '{"said": "x", "correct": 1}')
+    project.write("suite.yaml", "suite: s\ntasks: {t: {outputs: said.jsonl, columns: {output: said}, score: [brier]}}")
+    with pytest.raises(InputError, match=r"'brier' needs the column 'confidence'; said\.jsonl has said, correct"):
+        plan(project.root / "suite.yaml", settings=project.settings)
+    project.write(
+        "suite.yaml", "suite: s\ntasks: {t: {outputs: said.jsonl, columns: {output: said}, score: [token_f1]}}"
+    )
+    with pytest.raises(InputError, match="map `expected` under `columns`"):
+        plan(project.root / "suite.yaml", settings=project.settings)
