@@ -94,7 +94,7 @@ class Refusal(SampleMetric):
         needs=("output",),
         estimand="rate of outputs that match a refusal pattern in the population of prompts",
         interval="Wilson; on the effective n where samples share a cluster",
-        validity="independent samples or clusters; any n from 2",
+        validity="independent samples or clusters; 5 or more expected of each outcome, else it covers 84 % and more",
         source="patterns shipped in judges.patterns.REFUSALS; matching, not understanding",
     )
 

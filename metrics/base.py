@@ -284,6 +284,11 @@ class Metric(ABC):
         self.settings: dict[str, Any] = settings
         self.reference = reference
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of `Batch` that it reads under its settings: the spec's, unless a setting names another."""
+        return self.spec.needs
+
     def identity(self) -> dict[str, Any]:
         """Name, version and settings: what the digest of a score covers."""
         return {"metric": self.spec.name, "version": self.spec.version, "settings": self.settings}

@@ -63,6 +63,7 @@ tasks:
     columns: {prompt: question, expected: answers, context: retrieved, cluster: document, slices: [language]}
     generate: {call: "app.rag:answer", env: [OPENAI_API_KEY]}   # or: outputs: answers.jsonl
     score: [exact_match, token_f1, empty]
+    # long answers: rouge_l (words in common with the expected text, in order); translations: chrf or bleu
 """
 
 _QA_RULES = """\

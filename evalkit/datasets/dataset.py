@@ -113,6 +113,49 @@ class Dataset:
         }
         return Batch(ids, {**values, **(columns or {})}, clusters, weights, slices)
 
+    def column_names(self) -> list[str]:
+        """Names of the source's columns."""
+        names = dict.fromkeys(self.mapping.values())
+        for row in self.extra:
+            names.update(dict.fromkeys(row))
+        return list(names)
+
+    def column(self, name: str) -> list[Any] | None:
+        """A column by its name in the source, or else by the part it plays; None where no row has a value.
+
+        Columns that play a part are in that part's form (a label is text, answers are lists); images are not here.
+        """
+        part = next((part for part, column in self.mapping.items() if column == name), None)
+        if part is None and not any(name in row for row in self.extra):
+            part = name
+        if part is None:
+            return [row.get(name) for row in self.extra]
+        part = "sample_id" if part == "id" else part
+        if part in {"image", "reference_image"} or part not in SCHEMA.names or not self.has_values(part):
+            return None
+        values: list[Any] = self.rows[part].to_pylist()
+        return values
+
+    def source_rows(self) -> list[dict[str, Any]]:
+        """Whole rows under the source's names, images apart; columns that play a part as `column` has them."""
+        rows = [dict(row) for row in self.extra]
+        for name in self.mapping.values():
+            for row, value in zip(rows, self.column(name) or [], strict=False):
+                row[name] = value
+        return rows
+
+    def find_image(self, position: int, *, column: ImageColumn = "image") -> NDArray[np.uint8] | None:
+        """The image of one row, uint8 ``[height, width, 3]`` RGB; None where it has none."""
+        if column == "image" and self.pixels is not None:
+            image: NDArray[np.uint8] = self.pixels[position]
+            return image
+        (row,) = self.rows.slice(position, 1).select(["sample_id", column, f"{column}_path"]).to_pylist()
+        data, path = row[column], row[f"{column}_path"]
+        if data is None and path is None:
+            return None
+        name = f"{self.name}: sample '{row['sample_id']}'"
+        return decode_image(data if data is not None else read_image_bytes(Path(path), name), name)
+
     def images(
         self, start: int = 0, stop: int | None = None, *, column: ImageColumn = "image"
     ) -> list[NDArray[np.uint8]]:
@@ -120,14 +163,13 @@ class Dataset:
         stop = len(self) if stop is None else min(stop, len(self))
         if column == "image" and self.pixels is not None:
             return list(self.pixels[start:stop])
-        part = self.rows.slice(start, stop - start).select(["sample_id", column, f"{column}_path"]).to_pylist()
         found = []
-        for row in part:
-            name = f"{self.name}: sample '{row['sample_id']}'"
-            data, path = row[column], row[f"{column}_path"]
-            if data is None and path is None:
-                raise InputError(f"{name} has no {column}; map it under `columns` of the task")
-            found.append(decode_image(data if data is not None else read_image_bytes(Path(path), name), name))
+        for position in range(start, stop):
+            image = self.find_image(position, column=column)
+            if image is None:
+                sample = self.rows["sample_id"][position].as_py()
+                raise InputError(f"{self.name}: sample '{sample}' has no {column}; map it under `columns` of the task")
+            found.append(image)
         return found
 
     def requests(self, seed: int, start: int = 0, stop: int | None = None) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.datasets import Dataset
+from evalkit.runner.columns import Pictures
+from evalkit.runner.plan import TaskPlan
 from evalkit.runner.shards import Rows
 from metrics.base import Batch
 
@@ -20,9 +23,24 @@ Images = list[NDArray[np.uint8]]
 
 
 def build_batch(
-    table: pa.Table, rows: Rows, data: Dataset | None, features: dict[str, NDArray[Any]] | None, source: str | None
+    table: pa.Table,
+    rows: Rows,
+    data: Dataset | None,
+    features: Mapping[str, NDArray[Any]],
+    source: str | None,
+    *,
+    extra: Mapping[str, Sequence[Any]],
 ) -> Batch:
-    """Join the outputs of some rows with their data; `features` has the extractor's arrays where it ran."""
+    """Join the outputs of some rows with their data.
+
+    Args:
+        table: the outputs of these rows.
+        rows: which rows of the task they are.
+        data: the task's data.
+        features: the extractor's arrays where it ran.
+        source: reference under which the features are stored.
+        extra: further columns of these rows, which stand above those of the data.
+    """
     columns: dict[str, Any] = {
         "output": table.column("text").to_pylist(),
         "prompt": table.column("prompt").to_pylist(),
@@ -35,7 +53,8 @@ def build_batch(
     rest = data.batch(rows.start, rows.stop) if data is not None else None
     if rest is not None:
         columns.update({name: rest.columns[name] for name in _FROM_DATA if name in rest.columns})
-    columns.update(features or {})
+    columns.update(features)
+    columns.update(extra)
     return Batch(
         sample_ids=table.column("sample_id").to_pylist(),
         columns=columns,
@@ -60,15 +79,46 @@ def by_call(batch: Batch) -> Batch:
 
 def decode_images(table: pa.Table) -> tuple[list[int], Images]:
     """Positions within the table of the rows that have an image, and the images, uint8 ``[height, width, 3]``."""
+    pictures = output_pictures(table)
+    found = [(place, image) for place, image in enumerate(pictures) if image is not None]
+    return [place for place, _ in found], [image for _, image in found]
+
+
+def output_pictures(table: pa.Table) -> Pictures:
+    """The rows' images, uint8 ``[height, width, 3]``; None where there is none, or an error."""
     from PIL import Image
 
-    places, images = [], []
-    for place, (png, error) in enumerate(
-        zip(table.column("image").to_pylist(), table.column("error").to_pylist(), strict=True)
-    ):
-        if png is None or error is not None:
-            continue
+    images, errors = table.column("image"), table.column("error")
+
+    def decode(place: int) -> NDArray[np.uint8] | None:
+        png = images[place].as_py()
+        if png is None or errors[place].is_valid:
+            return None
         with Image.open(io.BytesIO(png)) as picture:
-            images.append(np.asarray(picture.convert("RGB"), dtype=np.uint8))
-        places.append(place)
-    return places, images
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+    return Pictures(len(table), decode)
+
+
+def task_columns(plan: TaskPlan, names: Collection[str], rows: Rows, table: pa.Table) -> dict[str, Sequence[Any]]:
+    """The columns among `names` that the plan found by name, and images where they are asked for."""
+    columns: dict[str, Sequence[Any]] = {
+        name: column.values[rows.start : rows.stop] for name, column in plan.extra.items() if name in names
+    }
+    if "image" in names:
+        columns["image"] = output_pictures(table)
+    data = plan.data
+    if "reference_image" in names and data is not None:
+        columns["reference_image"] = Pictures(
+            len(rows), lambda place: data.find_image(rows.start + place, column="reference_image")
+        )
+    return columns
+
+
+def unscored_without(batch: Batch, columns: Mapping[str, str]) -> Batch:
+    """The batch with an error for rows that are NaN in an array column; `columns` has what they lack by name."""
+    errors = list(batch.errors or [None] * len(batch))
+    for name, what in columns.items():
+        for row in np.flatnonzero(np.isnan(batch.columns[name]).all(axis=1)):
+            errors[row] = errors[row] or f"no {what}"
+    return replace(batch, errors=errors)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.datasets import Dataset
 from evalkit.runner.batches import decode_images
+from evalkit.runner.columns import parsed
 from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
@@ -24,6 +26,8 @@ Arrays = dict[str, NDArray[Any]]
 FEATURES = "features"
 PROBABILITIES = "probabilities"
 REFERENCE_SHARD = 256
+PAIRED = {"reference_features": "reference image", "text_features": "prompt"}
+"""Columns of features of what each sample is compared with, and what a row without them lacks."""
 
 
 @dataclass(slots=True)
@@ -98,9 +102,50 @@ def reference_features(home: Path, reference: Reference, extractor: Extractor) -
     identity = {"images": reference.identity, "extractor": extractor.identity()}
 
     def compute(rows: Rows) -> Arrays:
+        assert reference.column is not None
         return _named(extractor.extract(reference.dataset.images(rows.start, rows.stop, column=reference.column)))
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def paired_reference_features(home: Path, data: Dataset, extractor: Extractor) -> FeatureShards:
+    """Features of each row's own reference image, shared by all versions. Rows without one are NaN."""
+    identity = {"paired": Reference(data, "reference_image").identity, "extractor": extractor.identity()}
+
+    def compute(rows: Rows) -> Arrays:
+        images = [data.find_image(position, column="reference_image") for position in range(rows.start, rows.stop)]
+        places = [place for place, image in enumerate(images) if image is not None]
+        if not places:
+            return {FEATURES: np.full((len(rows), 1), np.nan, dtype=np.float32)}
+        extracted = extractor.extract([image for image in images if image is not None])
+        return {FEATURES: _spread(np.asarray(extracted.features), places, len(rows))}
+
+    return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def text_features(home: Path, data: Dataset, extractor: Any) -> FeatureShards:
+    """Features of the data's prompts, shared by all versions. Rows without a prompt are NaN."""
+    identity = {"prompts": data.requests_digest, "extractor": extractor.identity()}
+
+    def compute(rows: Rows) -> Arrays:
+        prompts = data.rows["prompt"].slice(rows.start, len(rows)).to_pylist()
+        places = [place for place, prompt in enumerate(prompts) if prompt is not None]
+        if not places:
+            return {FEATURES: np.full((len(rows), 1), np.nan, dtype=np.float32)}
+        embedded = np.asarray(extractor.embed_texts([prompts[place] for place in places]))
+        return {FEATURES: _spread(embedded, places, len(rows))}
+
+    return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def same_width(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two feature arrays; one without a single row takes the other's width, which it could not know."""
+    if first.shape[1] != second.shape[1]:
+        if np.isnan(first).all():
+            first = np.full_like(second, np.nan)
+        elif np.isnan(second).all():
+            second = np.full_like(first, np.nan)
+    return first, second
 
 
 def reference_state(home: Path, metric: Metric, reference: Reference, features: FeatureShards) -> State:
@@ -116,6 +161,25 @@ def reference_state(home: Path, metric: Metric, reference: Reference, features: 
         state = metric.update(state, Batch(sample_ids=ids, columns=arrays, source=features.reference(rows)))
     write_atomically(_state_path(home, key), state.to_bytes())
     return state
+
+
+def row_reference_state(home: Path, metric: Metric, reference: Reference) -> State:
+    """The metric's state of the reference's column, cached and shared by all versions."""
+    key = row_reference_key(metric, reference)
+    stored = load_reference_state(home, key)
+    if stored is not None:
+        return stored
+    dataset = reference.dataset
+    columns = {name: parsed(dataset.column(name) or []) for name in metric.needs}
+    batch = Batch(dataset.rows["sample_id"].to_pylist(), columns)
+    state = metric.update(metric.init(), batch)
+    write_atomically(_state_path(home, key), state.to_bytes())
+    return state
+
+
+def row_reference_key(metric: Metric, reference: Reference) -> str:
+    """Digest under which a metric's state of the reference's column is kept."""
+    return digest({"rows": reference.dataset.digest, "metric": metric.identity()})
 
 
 def reference_key(metric: Metric, features: FeatureShards) -> str:

@@ -6,7 +6,7 @@ evaluation of one version. The gate's rules are in none of them, so editing a li
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evalkit.datasets import Dataset
 from evalkit.generators.base import FOR_EVALKIT
 from evalkit.generators.seeds import SEED_SCHEME
+from evalkit.runner.columns import ExtraColumn, check_reference, find_columns
 from evalkit.runner.sources import Reference, StoredOutputs, TaskSources
 from evalkit.runner.subjects import Subject
 from metrics.base import Metric
@@ -33,7 +34,7 @@ GENERATED_SHARD = 256
 STORED_SHARD = 4096
 """Rows per shard where outputs are only read."""
 PER_SHARD_COLUMNS = frozenset({"samples", "seconds", "peak_memory"})
-FEATURE_COLUMNS = frozenset({"features", "probabilities"})
+FEATURE_COLUMNS = frozenset({"features", "probabilities", "reference_features", "text_features"})
 _NO_EFFECT = FOR_EVALKIT - {"call"} | {"batch_size"}
 """Keys of `generate` that leave the outputs as they are."""
 _SEEN_BY_GENERATOR = ("id", "prompt", "text", "image")
@@ -81,12 +82,17 @@ class MetricPlan:
     @property
     def needs_features(self) -> bool:
         """Whether the task's extractor has to run for it."""
-        return bool(FEATURE_COLUMNS.intersection(self.metric.spec.needs))
+        return bool(FEATURE_COLUMNS.intersection(self.metric.needs))
+
+    @property
+    def compares_rows(self) -> bool:
+        """Whether it compares a column with that of the reference, instead of features."""
+        return self.metric.spec.uses_reference and not self.needs_features
 
     @property
     def per_shard(self) -> bool:
         """Whether it reads one entry per shard (throughput, memory) instead of one per sample."""
-        needs = self.metric.spec.needs
+        needs = self.metric.needs
         return bool(needs) and PER_SHARD_COLUMNS.issuperset(needs)
 
 
@@ -99,7 +105,7 @@ class TaskPlan:
         task: as the suite says it.
         data: the rows; None where samples come from seeds alone.
         outputs: outputs that come from a file; None where they are generated.
-        reference: images to compare with; None where no metric needs them.
+        reference: images or rows to compare with; None where no metric needs them.
         target: how many samples this look covers.
         open_ended: whether more samples than `target` exist.
         product: what is asked of the generator.
@@ -108,6 +114,7 @@ class TaskPlan:
         subject: what generates.
         seed: the suite's seed.
         folder: folder that the suite's paths are relative to.
+        extra: columns that metrics read by name, from the data or the file of outputs.
     """
 
     name: str
@@ -123,6 +130,7 @@ class TaskPlan:
     subject: Subject
     seed: int
     folder: Path
+    extra: Mapping[str, ExtraColumn]
 
     @property
     def shard_size(self) -> int:
@@ -137,6 +145,12 @@ class TaskPlan:
         from evalkit.extractors.catalogue import load_extractor
 
         extractor: Extractor = load_extractor(self.task.extractor, folder=self.folder)
+        for plan in self.metrics:
+            if "text_features" in plan.metric.needs and not hasattr(extractor, "embed_texts"):
+                raise InputError(
+                    f"task '{self.name}': '{plan.name}' compares images with their prompts, but the extractor "
+                    f"'{self.task.extractor}' embeds no texts; use one of CLIP, such as clip-vit-base-patch32"
+                )
         return extractor
 
     def grown(self, before: int, extra: int) -> int:
@@ -184,6 +198,7 @@ class TaskPlan:
         """Everything that the scores of one metric depend on."""
         columns = self.task.columns.model_dump(mode="json")
         read = {k: v for k, v in columns.items() if k not in _SEEN_BY_GENERATOR and v}
+        extra = {name: self.extra[name].source for name in plan.metric.needs if name in self.extra}
         return {
             "outputs": self.outputs_digest,
             "metric": plan.metric.identity(),
@@ -191,6 +206,7 @@ class TaskPlan:
             "data": self.data.digest if self.data else None,
             "extractor": extractor if plan.needs_features else None,
             "reference": self.reference.identity if self.reference and plan.metric.spec.uses_reference else None,
+            **({"extra": extra} if extra else {}),
         }
 
 
@@ -260,15 +276,11 @@ def _plan_task(name: str, suite: Suite, subject: Subject, sources: TaskSources, 
     for metric in names:
         if names.count(metric) > 1:
             raise InputError(f"task '{name}' scores with '{metric}' twice; put the second one into a task of its own")
-    for plan in metrics:
-        if plan.needs_features and task.extractor is None:
-            raise InputError(f"task '{name}': '{plan.name}' works on features; name an `extractor` in the task")
-        if plan.metric.spec.uses_reference and reference is None:
-            raise InputError(f"task '{name}': '{plan.name}' compares with real images; name a `reference` in the task")
+    extra = check_task(name, task, metrics, sources)
     product: Product = "generate"
     if task.outputs is not None:
         product = "stored"
-    elif any("nll" in plan.metric.spec.needs for plan in metrics):
+    elif any("nll" in plan.metric.needs for plan in metrics):
         product = "likelihood"
     if product != "stored" and subject.open is None and "call" not in task.generate:
         raise InputError(f"task '{name}': {subject.name} generates nothing; give the task a file of `outputs`")
@@ -288,7 +300,34 @@ def _plan_task(name: str, suite: Suite, subject: Subject, sources: TaskSources, 
         subject,
         suite.spec.gate.seed,
         suite.folder,
+        extra,
     )
+
+
+def check_task(name: str, task: Task, metrics: Sequence[MetricPlan], sources: TaskSources) -> dict[str, ExtraColumn]:
+    """Check that a task has what its metrics read, and return the columns that they read by name.
+
+    Raises:
+        InputError: no extractor or reference where a metric needs one, or a column that is nowhere.
+    """
+    for plan in metrics:
+        if plan.needs_features and task.extractor is None:
+            raise InputError(f"task '{name}': '{plan.name}' works on features; name an `extractor` in the task")
+        if plan.metric.spec.uses_reference:
+            _check_reference(name, plan, sources.reference)
+    return find_columns(name, [plan.metric for plan in metrics], sources.data, sources.outputs)
+
+
+def _check_reference(name: str, plan: MetricPlan, reference: Reference | None) -> None:
+    if reference is None:
+        what = "another column" if plan.compares_rows else "real images"
+        raise InputError(f"task '{name}': '{plan.name}' compares with {what}; name a `reference` in the task")
+    if plan.compares_rows:
+        check_reference(name, plan.metric, reference)
+    elif reference.column is None:
+        raise InputError(
+            f"task '{name}': reference '{reference.dataset.name}' has no images; map `reference_image` under `columns`"
+        )
 
 
 def _with_speed(task: Task, outputs: StoredOutputs | None, subject: Subject) -> list[ScoreSpec]:

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from registry.suite import Suite
 
 NO_OUTPUT = "no output"
-_MEASURED = ("latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
+MEASURED = ("latency", "prompt_tokens", "output_tokens", "nll", "tokens", "bytes", "words")
 """Columns of a file of outputs that are taken over under these names."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Images that generated ones are compared with."""
+    """What outputs are compared with as a whole: images in `column`, or rows alone where it is None."""
 
     dataset: Dataset
-    column: ImageColumn
+    column: ImageColumn | None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -67,6 +67,11 @@ class StoredOutputs:
         """Whether the file tells latencies."""
         return any(row.get("latency") is not None for row in self.source.extra)
 
+    def column(self, name: str) -> list[Any] | None:
+        """A column of the file by its name, one entry per row of the task's data; None where it has none."""
+        values = self.source.column(name)
+        return None if values is None else [None if place is None else values[place] for place in self.places]
+
     def table(self, start: int, stop: int) -> pa.Table:
         """Rows ``start <= i < stop`` in the schema of output shards."""
         rows = self.source.rows.select(["output", "image", "image_path"]).to_pylist()
@@ -84,7 +89,7 @@ class StoredOutputs:
             made.append(
                 {
                     **row,
-                    **{name: _number(measured.get(name), SCHEMA.field(name).type) for name in _MEASURED},
+                    **{name: _number(measured.get(name), SCHEMA.field(name).type) for name in MEASURED},
                     "position": position,
                     "seed": 0,
                     "text": found["output"],
@@ -164,9 +169,7 @@ def _reference(task: Task, data: Dataset | None, folder: Path, registry: Registr
     if task.reference is not None:
         columns = Columns(image=task.columns.reference_image)
         dataset = load_dataset(task.reference, folder=folder, columns=columns, registry=registry)
-        if not dataset.has("image"):
-            raise InputError(f"reference '{task.reference}' has no images; map `reference_image` under `columns`")
-        return Reference(dataset, "image")
+        return Reference(dataset, "image" if dataset.has("image") else None)
     if data is not None and data.has("reference_image"):
         return Reference(data, "reference_image")
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +14,23 @@ from evalkit.datasets import Dataset
 from evalkit.generators.base import Request
 from evalkit.generators.seeds import unconditional_requests
 from evalkit.outputs import write_shard
-from evalkit.runner.batches import build_batch, by_call
+from evalkit.runner.batches import build_batch, by_call, task_columns, unscored_without
+from evalkit.runner.columns import Pictures
 from evalkit.runner.features import (
+    FEATURES,
+    PAIRED,
     Arrays,
     FeatureShards,
     feature_loader,
     output_features,
+    paired_reference_features,
     reference_features,
     reference_key,
     reference_state,
+    row_reference_key,
+    row_reference_state,
+    same_width,
+    text_features,
 )
 from evalkit.runner.outputs import TaskOutputs, mean_tokens, quality_warnings, speed_batch
 from evalkit.runner.plan import MetricPlan, TaskPlan
@@ -29,7 +38,7 @@ from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
 from evalkit.runner.sources import data_labels
 from evalkit.runner.subjects import ShardWriter
-from metrics.base import Estimate, Metric
+from metrics.base import Batch, Estimate, Metric
 from metrics.catalogue import get as get_metric
 from registry.digests import digest
 from registry.entities import StoredEstimate
@@ -114,20 +123,51 @@ class TaskWork:
         missing = [plan for plan in self.plan.metrics if not plan.per_shard and not self.scores(plan).has(rows)]
         if not missing:
             return
-        arrays: Arrays | None = None
+        arrays: Arrays = {}
         source = None
         if self._features is not None and any(plan.needs_features for plan in missing):
             before = len(self._features.extracted)
             arrays, source = self._features.arrays(rows), self._features.reference(rows)
             self.counts["extracted_shards"] += len(self._features.extracted) - before
-        batch = build_batch(self.outputs.table(rows), rows, self.plan.data, arrays, source)
+        table = self.outputs.table(rows)
+        names = {name for plan in missing for name in plan.metric.needs}
+        arrays = arrays | self._paired(rows, names)
+        extra = task_columns(self.plan, names, rows, table)
+        batch = build_batch(table, rows, self.plan.data, arrays, source, extra=extra)
         batch = replace(batch, slices={name: v for name, v in batch.slices.items() if name not in self._too_fine})
         for plan in missing:
             scores = self.scores(plan)
             scores.forget_estimates()
-            scores.score(rows, by_call(batch) if plan.name == "latency" and "latency" in batch.columns else batch)
+            scores.score(rows, self._view(batch, plan))
             self.counts["scored_shards"] += 1
             self.counts[f"scored:{self.plan.name}/{plan.name}"] += 1
+
+    def _paired(self, rows: Rows, names: Collection[str]) -> Arrays:
+        """Features of what each sample is compared with, where a metric asks for them."""
+        found: Arrays = {}
+        data, extractor = self.plan.data, self.plan.loaded_extractor
+        if data is None or extractor is None:
+            return found
+        for name, shards in (("reference_features", paired_reference_features), ("text_features", text_features)):
+            if name in names:
+                features = shards(self.home, data, extractor)
+                found[name] = features.arrays(rows)[FEATURES]
+                self.counts["extracted_shards"] += len(features.extracted)
+        return found
+
+    def _view(self, batch: Batch, plan: MetricPlan) -> Batch:
+        """The batch as one metric sees it."""
+        if plan.name == "latency" and "latency" in batch.columns:
+            return by_call(batch)
+        needs = plan.metric.needs
+        columns = {k: v for k, v in batch.columns.items() if k in needs or not isinstance(v, Pictures)}
+        paired = [name for name in PAIRED if name in needs]
+        if not paired:
+            return replace(batch, columns=columns)
+        (name,) = paired
+        features, other = same_width(batch.columns[FEATURES], batch.columns[name])
+        columns |= {FEATURES: features, name: other}
+        return unscored_without(replace(batch, columns=columns), {FEATURES: "image", name: PAIRED[name]})
 
     def scores(self, plan: MetricPlan) -> MetricScores:
         """What is stored of one metric."""
@@ -144,9 +184,12 @@ class TaskWork:
 
     def _ready(self, plan: MetricPlan) -> Metric:
         """The metric with the state of its reference, where it has one."""
-        if not plan.metric.spec.uses_reference or self._reference_features is None:
+        if not plan.metric.spec.uses_reference or self.plan.reference is None:
             return plan.metric
-        assert self.plan.reference is not None
+        if plan.compares_rows:
+            state = row_reference_state(self.home, plan.metric, self.plan.reference)
+            return get_metric(plan.name, reference=state, **plan.settings)
+        assert self._reference_features is not None
         state = reference_state(self.home, plan.metric, self.plan.reference, self._reference_features)
         return get_metric(plan.name, reference=state, **plan.settings)
 
@@ -225,7 +268,9 @@ class TaskWork:
 
     def _metric_record(self, plan: MetricPlan) -> dict[str, Any]:
         state = None
-        if plan.metric.spec.uses_reference and self._reference_features is not None:
+        if plan.compares_rows and self.plan.reference is not None:
+            state = row_reference_key(plan.metric, self.plan.reference)
+        elif plan.metric.spec.uses_reference and self._reference_features is not None:
             state = reference_key(plan.metric, self._reference_features)
         return {
             "scores": digest(self._scores_identity(plan)),

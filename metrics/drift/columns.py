@@ -44,6 +44,11 @@ class ColumnDrift(Metric):
         super().__init__(reference=reference, column=chosen, **settings)
         self._column = chosen
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The column that it was told to read."""
+        return (self._column,)
+
     def init(self) -> State:
         """Return the state of no samples."""
         return self._state(ColumnSketch())

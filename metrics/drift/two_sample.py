@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from metrics.base import PRIMARY, Estimate
+from metrics.drift.comparison import CRITICAL, P_VALUE
 from metrics.drift.distribution import Categories, Column, as_column
 from metrics.drift.domain_classifier import domain_classifier
 from metrics.drift.kernel import energy_distance, maximum_mean_discrepancy
 from metrics.drift.univariate import (
-    CRITICAL,
-    P_VALUE,
     chi_square,
     energy_distance_1d,
     jensen_shannon_distance,

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from metrics.base import PRIMARY, Estimate, FloatArray
 from metrics.drift import distances
+from metrics.drift.comparison import CRITICAL, P_VALUE, Comparison, pair_of_columns
 from metrics.drift.distances import BinScheme, Table, table
-from metrics.drift.distribution import Categories, Column, Distribution, as_column, category_column
+from metrics.drift.distribution import Categories, Distribution, category_column
 from metrics.drift.intervals import (
     BINNED,
     BRIDGE,
@@ -31,68 +31,9 @@ from metrics.drift.intervals import (
 )
 from metrics.drift.nulls import PERMUTED_ROWS, Statistic, line_error, line_null, permutation_p, table_null
 from metrics.errors import InputError
-from metrics.statistics.intervals import tail
-
-P_VALUE, CRITICAL = "p_value", "critical"
-NO_EFFECT_RANGE = "no interval: a property of the test at these sizes"
 
 _EXACT_PAIRS = 1_000_000
 _SERIES_SIZE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a pair of columns amounts to, and how its numbers become estimates."""
-
-    reference: Column
-    current: Column
-    confidence: float
-    notes: tuple[str, ...] = field(default=())
-
-    def estimate(
-        self, value: float, estimand: str, method: str, interval: tuple[float, float] | None = None
-    ) -> Estimate:
-        """An estimate of these columns; no interval and no test where rows are dependent."""
-        dependent = self.reference.dependent or self.current.dependent
-        if dependent:
-            interval, method = None, "no valid interval: rows share clusters"
-        low, high = interval if interval is not None else (None, None)
-        return Estimate(
-            value,
-            low,
-            high,
-            n=self.current.n,
-            coverage=self.current.coverage,
-            method="; ".join((method, *self.notes)),
-            estimand=estimand,
-            confidence=self.confidence,
-        )
-
-    def test(self, p: float, null: str) -> Estimate:
-        """The p-value's estimate; NaN where rows are dependent, since the null assumes that they are not."""
-        dependent = self.reference.dependent or self.current.dependent
-        return self.estimate(math.nan if dependent else p, "probability of a distance at least this large without "
-                             "drift", f"no interval: a p-value; {null}")  # fmt: skip
-
-    def critical(self, effect: float) -> Estimate:
-        """The effect that is not rare without drift."""
-        return self.estimate(
-            effect, f"{self.confidence:g} quantile of the effect without drift, at these sizes", NO_EFFECT_RANGE
-        )
-
-
-def _pair(reference: Any, current: Any, confidence: float, name: str) -> Comparison:
-    tail(confidence)
-    first, second = as_column(reference, "reference"), as_column(current, "current")
-    notes = []
-    if any(isinstance(c, Distribution) and not c.exact for c in (first, second)):
-        notes.append("from sketches")
-    if first.coverage < 1:
-        notes.append(f"{first.offered - first.n} of the reference's {first.offered} rows have no value")
-    for what, column in (("reference", first), ("current", second)):
-        if column.n < 1:
-            raise InputError(f"{name}: the {what} column has no row with a value ({column.offered} rows)")
-    return Comparison(first, second, confidence, tuple(notes))
 
 
 def _numeric(pair: Comparison, name: str) -> tuple[Distribution, Distribution]:
@@ -118,7 +59,7 @@ def kolmogorov_smirnov(reference: Any, current: Any, *, confidence: float = 0.95
 
     Source: `scipy.stats.ks_2samp`; the interval follows Massart 1990.
     """
-    pair = _pair(reference, current, confidence, "kolmogorov_smirnov")
+    pair = pair_of_columns(reference, current, confidence, "kolmogorov_smirnov")
     a, b = _numeric(pair, "kolmogorov_smirnov")
     value = distances.ks_statistic(a, b)
     p, null = _ks_p(a, b, value)
@@ -173,7 +114,7 @@ def wasserstein_distance(
 
     Source: `scipy.stats.wasserstein_distance`; the null is the permutation one or its limit (nulls.py).
     """
-    pair = _pair(reference, current, confidence, "wasserstein_distance")
+    pair = pair_of_columns(reference, current, confidence, "wasserstein_distance")
     a, b = _numeric(pair, "wasserstein_distance")
     value, unit = distances.wasserstein_1(a, b), max(a.deviation(), 0.001)
     null, interval = line_null(a, b, 1, seed=seed), None
@@ -198,7 +139,7 @@ def energy_distance_1d(reference: Any, current: Any, *, confidence: float = 0.95
 
     Source: `scipy.stats.energy_distance`; Székely and Rizzo 2004.
     """
-    pair = _pair(reference, current, confidence, "energy_distance")
+    pair = pair_of_columns(reference, current, confidence, "energy_distance")
     a, b = _numeric(pair, "energy_distance")
     value = math.sqrt(2 * distances.gap(a, b).integral(2))
     null, interval = np.sqrt(2 * line_null(a, b, 2, seed=seed)), None
@@ -261,7 +202,7 @@ def population_stability_index(
 
     Source: Evidently 0.7.23, `psi_stat_test`.
     """
-    pair = _pair(reference, current, confidence, "population_stability_index")
+    pair = pair_of_columns(reference, current, confidence, "population_stability_index")
     counts = table(pair.reference, pair.current, bins)
     p, q = (distances.filled(share) for share in counts.shares)
     ratio = np.log(p / q)
@@ -287,7 +228,7 @@ def jensen_shannon_distance(
 
     Source: `scipy.spatial.distance.jensenshannon` (natural logarithm) on Evidently 0.7.23's bins.
     """
-    pair = _pair(reference, current, confidence, "jensen_shannon_distance")
+    pair = pair_of_columns(reference, current, confidence, "jensen_shannon_distance")
     counts = table(pair.reference, pair.current, bins)
     p, q = (np.maximum(share, 1e-300) for share in counts.shares)
     middle = (p + q) / 2
@@ -328,7 +269,7 @@ def chi_square(reference: Any, current: Any, *, confidence: float = 0.95, seed: 
 
     Source: `scipy.stats.chi2_contingency(correction=False)`, `scipy.stats.hypergeom`.
     """
-    pair = _pair(_as_categories(reference), _as_categories(current), confidence, "chi_square")
+    pair = pair_of_columns(_as_categories(reference), _as_categories(current), confidence, "chi_square")
     counts = table(pair.reference, pair.current)
     m, n = pair.reference.n, pair.current.n
     weight = m / (m + n)
