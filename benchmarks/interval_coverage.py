@@ -18,44 +18,57 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import metrics
-from benchmarks.populations import make_batch
-from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Metric, SampleMetric
+from benchmarks import coverage_cases, drift_cases
+from benchmarks.coverage_cases import Case, Results
+from benchmarks.populations import make_batch, make_metric
+from metrics.base import PRIMARY, FloatArray, SampleMetric, Scores
 from metrics.catalogue import metric_class
 from metrics.statistics.sample_state import state_of
 
-Rng = np.random.Generator
-Results = Mapping[str, Estimate]
 POOL = 5_000
 NOMINAL = (0.92, 0.98)
 CONSERVATIVE = 0.94
 LEAST_OF_EACH = 5
 """Expected samples of the rarer outcome below which a rate's interval is not declared valid."""
-SAFE_METHODS = ("bound on unseen scores", "Wilson, as wide as a rate's", "order statistics", "union of")
+SAFE_METHODS = (
+    "bound on unseen scores",
+    "Wilson, as wide as a rate's",
+    "order statistics",
+    "union of",
+    "Dvoretzky-Kiefer-Wolfowitz",
+    "triangle inequality",
+)
 """Beginnings of methods that promise at least their level: such an interval may cover more."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A generator with known truths.
-
-    Attributes:
-        metric: its name in the catalogue.
-        regime: sample size and kind of data.
-        truths: key to what the estimate of a drawn sample has to cover.
-        draw: one simulated evaluation.
-    """
-
-    metric: str
-    regime: str
-    truths: Mapping[str, float]
-    draw: Callable[[Rng], Results]
+SPECIAL: Mapping[str, Callable[[str], Iterator[Case]]] = {
+    "bleu": coverage_cases.corpus_cases,
+    "chi_square": drift_cases.binned_cases,
+    "chrf": coverage_cases.corpus_cases,
+    "cmmd": coverage_cases.clip_cases,
+    "coverage": coverage_cases.manifold_cases,
+    "density": coverage_cases.manifold_cases,
+    "domain_classifier": drift_cases.classifier_cases,
+    "empty": coverage_cases.rate_cases,
+    "energy_distance": drift_cases.row_cases,
+    "exact_match": coverage_cases.rate_cases,
+    "fid_infinity": coverage_cases.frechet_cases,
+    "jensen_shannon": drift_cases.binned_cases,
+    "kid": coverage_cases.kernel_cases,
+    "ks": drift_cases.line_cases,
+    "memorization": coverage_cases.memorization_cases,
+    "mmd": drift_cases.row_cases,
+    "mode_collapse": coverage_cases.mode_cases,
+    "precision": coverage_cases.manifold_cases,
+    "psi": drift_cases.binned_cases,
+    "recall": coverage_cases.manifold_cases,
+    "throughput": coverage_cases.shard_cases,
+    "wasserstein": drift_cases.line_cases,
+}
 
 
 @dataclass(frozen=True)
@@ -104,163 +117,63 @@ def simulate(case: Case, runs: int, seed: int = 0) -> list[Coverage]:
 
 def sample_cases(name: str) -> Iterator[Case]:
     """Independent samples, and whole clusters of correlated ones, of a metric that scores single samples."""
-    metric = metrics.get(name)
+    metric = make_metric(name)
     assert isinstance(metric, SampleMetric)
     batch = replace(make_batch(metric.spec, 7, POOL, slices={}), sample_ids=np.arange(POOL).astype(str))
     pool = metric.batch_components(batch)
-    values = pool[PRIMARY].values
-    if np.ptp(values[np.isfinite(values)]) == 0:
+    places = {key: _places(rows) for key, rows in pool.items()}
+    ratio = _by_sample(pool[PRIMARY])
+    if np.ptp(ratio[np.isfinite(ratio)]) == 0:
         return  # nothing to estimate in this population: the metric needs a case of its own
     truths = {key: e.value for key, e in metric.compute(state_of(metric, pool)).items()}
 
-    def independent(n: int) -> Callable[[Rng], Results]:
-        def draw(rng: Rng) -> Results:
-            picked = rng.integers(0, POOL, n)
-            return metric.compute(state_of(metric, {key: rows.select(picked) for key, rows in pool.items()}))
+    def drawn(picked: NDArray[np.intp], clusters: NDArray[np.intp] | None = None) -> Results:
+        parts = {}
+        for key, rows in pool.items():
+            at = places[key][picked]
+            parts[key] = rows.select(at[at >= 0])
+            if clusters is not None:
+                parts[key] = replace(parts[key], clusters=clusters[at >= 0].astype(str).tolist())
+        return metric.compute(state_of(metric, parts))
 
-        return draw
-
-    rare = _rarer_outcome(values)
+    rare = {key: _rarer_outcome(rows) for key, rows in pool.items()}
     for n in (30, 200):
-        if n * rare < LEAST_OF_EACH:
-            continue
-        yield Case(name, f"{n} independent samples", truths, independent(n))
+        enough = {key: truth for key, truth in truths.items() if n * rare.get(key, 1.0) >= LEAST_OF_EACH}
+        if enough:
+            yield Case(name, f"{n} independent samples", enough, lambda rng, n=n: drawn(rng.integers(0, POOL, n)))
 
     # neighbours in a noisy order of their scores share a cluster: about half of the variance lies between clusters
     size, count = 5, 60
-    ratio = pool[PRIMARY].values / pool[PRIMARY].denominators
     ranks = np.argsort(np.argsort(np.nan_to_num(ratio))) / POOL
     order = np.argsort(ranks + np.random.default_rng(8).normal(scale=0.3, size=POOL)).reshape(-1, size)
-
-    def clustered(rng: Rng) -> Results:
-        picked = order[rng.integers(0, len(order), count)].ravel()
-        names = [str(i) for i in np.repeat(np.arange(count), size)]
-        parts = {key: replace(rows.select(picked), clusters=names) for key, rows in pool.items()}
-        return metric.compute(state_of(metric, parts))
-
     quantiles = metric.quantiles  # their order statistics are declared for independent samples only
     yield Case(
         name,
         f"{count} clusters of {size} correlated samples",
         {key: truth for key, truth in truths.items() if key not in quantiles},
-        clustered,
+        lambda rng: drawn(order[rng.integers(0, len(order), count)].ravel(), np.repeat(np.arange(count), size)),
     )
 
 
-def _rarer_outcome(values: FloatArray) -> float:
-    """Share of the rarer outcome where scores are only 0 and 1, else 1."""
-    scored = values[np.isfinite(values)]
-    rate = float(scored.mean())
-    return min(rate, 1 - rate) if np.isin(scored, (0.0, 1.0)).all() else 1.0
+def _places(rows: Scores) -> NDArray[np.intp]:
+    """Where each sample of the pool stands in the rows of a key, -1 where the key leaves it out."""
+    places = np.full(POOL, -1)
+    places[np.asarray(rows.sample_ids, dtype=np.intp)] = np.arange(len(rows))
+    return places
 
 
-def _batch(column: str, rows: Any) -> Batch:
-    return Batch([str(i) for i in range(len(rows))], {column: rows})
+def _by_sample(rows: Scores) -> FloatArray:
+    """Score of each sample of the pool, NaN where there is none."""
+    scores = np.full(POOL, np.nan)
+    scores[np.asarray(rows.sample_ids, dtype=np.intp)] = rows.values / rows.denominators
+    return scores
 
 
-def _computed(metric: Metric, column: str, rows: Any) -> Results:
-    return metric.compute(metric.update(metric.init(), _batch(column, rows)))
-
-
-def _against(name: str, reference: FloatArray, **settings: Any) -> Metric:
-    plain = metrics.get(name, **settings)
-    return metrics.get(name, reference=plain.update(plain.init(), _batch("features", reference)), **settings)
-
-
-def manifold_cases(name: str) -> Iterator[Case]:
-    """A fixed Gaussian reference and wider or narrower Gaussian samples; the truth from many of them."""
-    reference = np.random.default_rng(1).normal(size=(200, 4))
-    for spread in (0.8, 1.2):
-        if name in ("precision", "density"):
-            metric = _against(name, reference)
-            many = spread * np.random.default_rng(2).normal(size=(50_000, 4))
-            truth = _computed(metric, "features", many)[PRIMARY].value
-            yield Case(
-                name,
-                f"150 samples, reference of 200, spread {spread}",
-                {PRIMARY: truth},
-                lambda rng, m=metric, s=spread: _computed(m, "features", s * rng.normal(size=(150, 4))),
-            )
-        else:
-            blocks = _against(name, reference, block=50)
-            many = spread * np.random.default_rng(3).normal(size=(60, 50 * 20, 4))
-            truth = float(np.mean([_computed(blocks, "features", each)[PRIMARY].value for each in many]))
-            yield Case(
-                name,
-                f"10 blocks of 50, reference of 200, spread {spread}",
-                {PRIMARY: truth},
-                lambda rng, m=blocks, s=spread: _computed(m, "features", s * rng.normal(size=(500, 4))),
-            )
-
-
-def kernel_truth(reference: FloatArray, shift: float) -> float:
-    """The distance of N(shift, I) to a fixed reference: the cubic kernel of two means needs three moments only."""
-    m, d = reference.shape
-    mean, unit = np.full(d, shift), np.eye(d)
-    second = unit + np.outer(mean, mean)
-    sides = [np.einsum(form, mean, unit) for form in ("i,jk->ijk", "j,ik->ijk", "k,ij->ijk")]
-    third = np.einsum("i,j,k->ijk", mean, mean, mean) + sum(sides)
-    generated = 1 + 3 * mean @ mean / d + 3 * (second**2).sum() / d**2 + (third**2).sum() / d**3
-    x = reference
-    cross = (
-        1
-        + 3 * (x @ mean).mean() / d
-        + 3 * np.einsum("ni,nj,ij->n", x, x, second).mean() / d**2
-        + np.einsum("ni,nj,nk,ijk->n", x, x, x, third, optimize=True).mean() / d**3
-    )
-    gram = (x @ x.T / d + 1) ** 3
-    return float(generated - 2 * cross + (gram.sum() - np.trace(gram)) / (m * (m - 1)))
-
-
-def kernel_cases(name: str) -> Iterator[Case]:
-    """A fixed Gaussian reference and Gaussian samples, equal or shifted; the truth in closed form."""
-    reference = np.random.default_rng(4).normal(size=(200, 8))
-    metric = _against(name, reference)
-    for shift, n in ((0.0, 100), (0.3, 100), (1.0, 400)):
-        yield Case(
-            name,
-            f"{n} samples, reference of 200, shift {shift}",
-            {PRIMARY: kernel_truth(reference, shift)},
-            lambda rng, s=shift, n=n: _computed(metric, "features", rng.normal(size=(n, 8)) + s),
-        )
-
-
-def rate_cases(name: str) -> Iterator[Case]:
-    """Rates near and far from the ends of their range."""
-
-    def outputs(rng: Rng, metric: Metric, words: tuple[str, str], n: int, rate: float) -> Results:
-        texts = np.where(rng.random(n) < rate, *words).tolist()
-        batch = Batch([str(i) for i in range(n)], {"output": texts, "expected": [["yes"]] * n})
-        return metric.compute(metric.update(metric.init(), batch))
-
-    words = (" ", "text") if name == "empty" else ("yes", "no")
-    for n, rate in ((20, 0.5), (50, 0.1), (400, 0.97)):
-        draw = partial(outputs, metric=metrics.get(name), words=words, n=n, rate=rate)
-        yield Case(name, f"{n} samples, rate {rate}", {PRIMARY: rate}, draw)
-
-
-def shard_cases(name: str) -> Iterator[Case]:
-    """Few shards."""
-    speed = metrics.get(name)
-
-    def shards(rng: Rng) -> Results:
-        seconds = rng.uniform(9, 11, 5)
-        columns = {"samples": 30 * seconds * rng.normal(1, 0.1, 5), "seconds": seconds}
-        return speed.compute(speed.update(speed.init(), Batch([str(i) for i in range(5)], columns)))
-
-    yield Case(name, "5 shards of about equal size", {PRIMARY: 30.0}, shards)
-
-
-SPECIAL: Mapping[str, Callable[[str], Iterator[Case]]] = {
-    "coverage": manifold_cases,
-    "density": manifold_cases,
-    "empty": rate_cases,
-    "exact_match": rate_cases,
-    "kid": kernel_cases,
-    "precision": manifold_cases,
-    "recall": manifold_cases,
-    "throughput": shard_cases,
-}
+def _rarer_outcome(rows: Scores) -> float:
+    """Share of the pool with the rarer outcome where scores have only two values, else with any score."""
+    scored = rows.values[np.isfinite(rows.values)]
+    outcomes, counts = np.unique(scored, return_counts=True)
+    return float((counts.min() if len(outcomes) == 2 else len(scored)) / POOL)
 
 
 def cases(names: list[str]) -> Iterator[Case]:

@@ -69,7 +69,7 @@ def _labels(rng: Rng, n: int) -> list[str]:
 
 
 def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
-    """Questions whose choices are words of `_text`."""
+    """Questions whose choices are words of `_text`; either polarity, either kind of context."""
     return [
         {
             "answer_info": {"ans0": ["red", "one"], "ans1": ["blue", "other"], "ans2": ["the", "unknown"]},
@@ -77,11 +77,11 @@ def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
             "ans0": "red",
             "ans1": "blue",
             "ans2": "the",
-            "label": 2,
-            "context_condition": "ambig",
+            "label": 2 if ambiguous else 0,
+            "context_condition": "ambig" if ambiguous else "disambig",
             "question_polarity": "neg" if negative else "nonneg",
         }
-        for negative in rng.integers(0, 2, n)
+        for negative, ambiguous in rng.integers(0, 2, (n, 2))
     ]
 
 
@@ -132,6 +132,10 @@ OWN: dict[str, dict[str, Callable[[Rng, int], Any]]] = {
     "bbq": {"output": _any_of("red", "blue", "the")},
     "choice_accuracy": {"output": _any_of("A", "(B)", "the answer is C"), "expected": _any_of(["A"], ["B"])},
     "date_match": {"output": _any_of("3 May 2020", "in 1999"), "expected": _any_of(["2020-05-03"], ["1999"])},
+    "refusal": {"output": _any_of("I cannot help with that", "the red cat")},
+    "schema_conformance": {"output": _any_of('"red"', "red", "42")},
+    "squad_v2": {"output": _any_of("red", "the blue cat", ""), "expected": _any_of(["red"], ["blue"], [])},
+    "toxicity_probability": {"toxicity": lambda rng, n: [list(row) for row in rng.uniform(0, 0.51, (n, 25))]},
     "numeric_match": {"output": _any_of("42", "about 7 %"), "expected": _any_of(["42"], ["0.07", "8"])},
 }
 """Columns that mean something else to one metric."""

@@ -9,7 +9,8 @@ import pytest
 
 import metrics
 from benchmarks import interval_coverage
-from benchmarks.interval_coverage import Case, cases, not_simulated, simulate
+from benchmarks.coverage_cases import Case
+from benchmarks.interval_coverage import cases, not_simulated, simulate
 from metrics.base import PRIMARY, Estimate
 
 RUNS = 60
