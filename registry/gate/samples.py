@@ -29,5 +29,7 @@ def more_samples(*, n: int, gap: float, width: float, alpha: float, next_alpha: 
     if n <= 0 or gap <= 0 or not math.isfinite(width) or width <= 0:
         return None
     error = width / -_NORMAL.inv_cdf(alpha)
-    needed = n * ((-_NORMAL.inv_cdf(next_alpha) + _NORMAL.inv_cdf(POWER)) * error / gap) ** 2
-    return None if needed > _UNREACHABLE else max(1, math.ceil(needed) - n)
+    ratio = (-_NORMAL.inv_cdf(next_alpha) + _NORMAL.inv_cdf(POWER)) * error / gap
+    if ratio * math.sqrt(n) > math.sqrt(_UNREACHABLE):  # compared before it is squared: a tiny gap would overflow
+        return None
+    return max(1, math.ceil(n * ratio**2) - n)

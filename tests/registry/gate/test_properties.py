@@ -65,3 +65,7 @@ def test_the_verdict_follows_from_the_bounds(kit, drawn):
         if seen.error is not None and seen.coverage >= 0.98 and z < -2.3:  # p = 0.0107 < 0.05 / 4
             assert decision.failed
     assert decision.passed == all(clear)
+
+
+def test_an_estimate_almost_on_its_limit_asks_for_no_number_of_samples():
+    assert more_samples(n=100, gap=1e-203, width=0.1, alpha=0.05, next_alpha=0.05) is None
