@@ -6,6 +6,8 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.gate.samples import more_samples
+
 RANK = {"fail": 0, "inconclusive": 1, "pass": 2}
 NAMES = ("recall", "kid", "token_f1", "latency")
 values = st.floats(0, 1, allow_nan=False)
