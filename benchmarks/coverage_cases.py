@@ -137,12 +137,12 @@ def shard_cases(name: str) -> Iterator[Case]:
 
 def corpus_cases(name: str) -> Iterator[Case]:
     """Texts that share most words with their references; the truth is the pool's, samples or clusters drawn from it."""
-    words, size = np.array(["the", "cat", "sat", "on", "a", "mat", ",", "U.S.", "42", "naïve", "(quickly)"]), 4_000
+    words, size = np.array(["the", "cat", "sat", "on", "a", "mat", ",", "U.S.", "42", "naïve", "(quickly)"]), 2_000
     rng = np.random.default_rng(5)
     texts = [rng.choice(words, rng.integers(1, 25)) for _ in range(size)]
     changed = [np.where(rng.random(len(text)) < 0.7, text, rng.choice(words, len(text))) for text in texts]
     columns = {"output": [" ".join(text) for text in texts], "expected": [[" ".join(text)] for text in changed]}
-    metric = metrics.get(name, resamples=200)
+    metric = metrics.get(name)
     pool = metric.update(metric.init(), Batch([str(i) for i in range(size)], columns))
     counts = pool.arrays["counts"]
     truth = {PRIMARY: metric.compute(pool)[PRIMARY].value}
@@ -218,8 +218,8 @@ def memorization_cases(name: str) -> Iterator[Case]:
         copies = training[rng.integers(0, len(training), n)] + 0.1 * rng.normal(size=(n, 4))
         return np.where(rng.random((n, 1)) < copied, copies, rng.normal(size=(n, 4)))
 
-    for n, copied in ((30, 0.0), (150, 0.3)):
-        many = _computed(metric, "features", generated(np.random.default_rng(11), 40_000, copied))
+    for n, copied in ((50, 0.0), (150, 0.3)):
+        many = _computed(metric, "features", generated(np.random.default_rng(11), 20_000, copied))
         yield Case(
             name,
             f"{n} samples, {copied:.0%} near copies of 200 training samples",

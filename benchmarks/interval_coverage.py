@@ -43,6 +43,7 @@ SAFE_METHODS = (
     "union of",
     "Dvoretzky-Kiefer-Wolfowitz",
     "triangle inequality",
+    "t interval around the extrapolation",
 )
 """Beginnings of methods that promise at least their level: such an interval may cover more."""
 SPECIAL: Mapping[str, Callable[[str], Iterator[Case]]] = {
