@@ -18,15 +18,18 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import metrics
 from benchmarks import coverage_cases, drift_cases
-from benchmarks.coverage_cases import Case, Results
-from benchmarks.populations import make_batch, make_metric
+from benchmarks.coverage_cases import Case, Results, Rng
+from benchmarks.populations import bbq_questions, make_batch, make_metric
+from judges import register_metrics
 from metrics.base import PRIMARY, FloatArray, SampleMetric, Scores
 from metrics.catalogue import metric_class
 from metrics.statistics.sample_state import state_of
@@ -116,11 +119,19 @@ def simulate(case: Case, runs: int, seed: int = 0) -> list[Coverage]:
     ]
 
 
+POOLS: Mapping[str, Mapping[str, Callable[[Rng, int], Any]]] = {
+    "bbq": {"bbq": partial(bbq_questions, disambiguated=0.5)},
+}
+"""Columns of the pool whose random batches lack what a key is about."""
+
+
 def sample_cases(name: str) -> Iterator[Case]:
     """Independent samples, and whole clusters of correlated ones, of a metric that scores single samples."""
     metric = make_metric(name)
     assert isinstance(metric, SampleMetric)
-    batch = replace(make_batch(metric.spec, 7, POOL, slices={}), sample_ids=np.arange(POOL).astype(str))
+    batch = make_batch(metric.spec, 7, POOL, slices={})
+    own = {column: make(np.random.default_rng(9), POOL) for column, make in POOLS.get(name, {}).items()}
+    batch = replace(batch, sample_ids=np.arange(POOL).astype(str), columns={**batch.columns, **own})
     pool = metric.batch_components(batch)
     places = {key: _places(rows) for key, rows in pool.items()}
     ratio = _by_sample(pool[PRIMARY])
@@ -198,6 +209,7 @@ def main() -> int:
     parser.add_argument("--metric", action="append")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    register_metrics()
     names = given.metric or [spec.name for spec in metrics.catalogue()]
     found: list[Coverage] = []
     for case in cases(names):

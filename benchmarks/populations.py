@@ -68,8 +68,8 @@ def _labels(rng: Rng, n: int) -> list[str]:
     return [str(label) for label in rng.integers(0, 2, n)]
 
 
-def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
-    """Questions whose choices are words of `_text`; either polarity, either kind of context."""
+def bbq_questions(rng: Rng, n: int, *, disambiguated: float = 0.0) -> list[dict[str, Any]]:
+    """Questions whose choices are words of `_text`; in a share of them the context tells the answer."""
     return [
         {
             "answer_info": {"ans0": ["red", "one"], "ans1": ["blue", "other"], "ans2": ["the", "unknown"]},
@@ -81,7 +81,7 @@ def _bbq(rng: Rng, n: int) -> list[dict[str, Any]]:
             "context_condition": "ambig" if ambiguous else "disambig",
             "question_polarity": "neg" if negative else "nonneg",
         }
-        for negative, ambiguous in rng.integers(0, 2, (n, 2))
+        for negative, ambiguous in zip(rng.integers(0, 2, n), rng.random(n) >= disambiguated, strict=True)
     ]
 
 
@@ -119,7 +119,7 @@ COLUMNS: dict[str, Callable[[Rng, int], Any]] = {
     "toxicity": lambda rng, n: [list(row) for row in rng.uniform(0, 1, (n, 25))],
     "embedding": lambda rng, n: rng.normal(size=(n, 4)),
     "expected_embedding": lambda rng, n: rng.normal(size=(n, 4)),
-    "bbq": _bbq,
+    "bbq": bbq_questions,
     "ll_stereotype": _numbers(-40, -20),
     "ll_antistereotype": _numbers(-40, -20),
     "ll_unrelated": _numbers(-45, -25),

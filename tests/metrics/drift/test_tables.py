@@ -70,14 +70,14 @@ def test_small_windows_without_drift_raise_no_alarm() -> None:
     """Where default distance limits flag almost every column: 5,000 against 50 rows."""
     rng = np.random.default_rng(2)
     flagged, naive = 0, 0
-    for _ in range(10):
+    for _ in range(5):
         reference = {f"c{i}": rng.normal(size=5000) for i in range(20)}
         current = {name: rng.normal(size=50) for name in reference}
         for test in ("ks", "wasserstein"):
             flagged += len(table_drift(reference, current, tests=test).drifted)
         naive += sum(stats.wasserstein_distance(reference[c], current[c]) / reference[c].std() >= 0.1 for c in current)
-    assert naive > 150
-    assert flagged <= 3
+    assert naive > 75
+    assert flagged <= 2
 
 
 def test_the_false_discovery_rate_is_held_over_columns() -> None:
