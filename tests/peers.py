@@ -14,6 +14,7 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -53,6 +54,8 @@ def install(target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         subprocess.run([*command, "--upgrade", "--target", str(target), *missing], check=True)
+    # Some peers ship a top-level package `tests`, which would hide ours from processes that tests start
+    shutil.rmtree(target / "tests", ignore_errors=True)
 
 
 def load(name: str) -> Any:
