@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -28,11 +29,18 @@ def short(full: str, length: int = 12) -> str:
     return full.removeprefix("sha256:")[:length]
 
 
+_TAIL_BITS = 74
+_lock = threading.Lock()
+_last = [0, 0]
+
+
 def new_id() -> str:
-    """Return a UUIDv7: random, and sorted by creation time."""
-    value = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    """Return a UUIDv7: sorted by creation time, also within a millisecond of one process, and random beyond that."""
+    with _lock:
+        ms = max(now_ms(), _last[0])
+        tail = _last[1] + 1 if ms == _last[0] else secrets.randbits(_TAIL_BITS - 1)
+        _last[:] = ms, tail
+    value = ms << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0x2 << 62 | tail & ((1 << 62) - 1)
     return str(uuid.UUID(int=value))
 
 
