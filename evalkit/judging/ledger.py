@@ -172,6 +172,15 @@ class SqlLedger:
         totals = self.totals((), judge=judge, since=since)
         return totals[0].usage if totals else Usage()
 
+    def per_sample(self, judge: str, model: str) -> tuple[int, Usage] | None:
+        """How many samples a judge was asked about with a model, and what that took in all; None where it never was."""
+        query = select(func.count(_replies.c.sample_id.distinct())).where(
+            _replies.c.judge == _plain(judge), _replies.c.model == _plain(model)
+        )
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            samples = int(connection.execute(query).scalar_one())
+        return (samples, self.totals((), judge=judge, model=model)[0].usage) if samples else None
+
     def erase(self, sample_ids: Iterable[str]) -> int:
         """Delete the replies that were bought for these samples; returns how many there were."""
         deleted = 0
