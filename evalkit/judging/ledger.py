@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from evalkit.config import Settings
-from evalkit.judging.database import judges_url, open_database
+from evalkit.own_database import open_own, own_url
 from judges.base import Usage
 from judges.clients.base import Reply, TokenChoice
 from judges.ledger import Entry
@@ -95,7 +95,7 @@ class SqlLedger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = open_database(url, _metadata)
+        self._engine = open_own(url, "judges", _metadata)
 
     def close(self) -> None:
         """Release connections."""
@@ -197,7 +197,7 @@ class SqlLedger:
 
 def open_ledger(settings: Settings) -> SqlLedger:
     """Return the project's ledger: a schema beside our tables on PostgreSQL, else ``.evalkit/judges.db``."""
-    return SqlLedger(judges_url(settings))
+    return SqlLedger(own_url(settings, "judges"))
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.base import GenerationFailed
-from evalkit.judging.database import judges_url
 from evalkit.judging.open import Desks
+from evalkit.own_database import own_url
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.progress import Progress, Report
 from evalkit.runner.shards import Rows
@@ -329,7 +329,7 @@ class _Session:
             store=store,
             log=log,
             report=self.report,
-            judges=judges_url(self.settings),
+            judges=own_url(self.settings, "judges"),
             tracking_uri=self.settings.tracking_uri,
         )
         return work
