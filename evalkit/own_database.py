@@ -12,7 +12,7 @@ from evalkit.config import Settings
 from metrics.errors import InputError
 from registry.database import connect, parse_url
 
-SCHEMAS = {"judges": "evalkit_judges", "ingest": "evalkit_ingest"}
+SCHEMAS = {"judges": "evalkit_judges", "ingest": "evalkit_ingest", "jobs": "evalkit_jobs"}
 """Schemas on PostgreSQL by the name of the database."""
 
 

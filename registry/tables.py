@@ -287,3 +287,35 @@ class AuditHeadRow(Base):
     workspace: Mapped[str] = mapped_column(String(63), primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[str] = mapped_column(String(80))
+
+
+class WorkerRow(Base):
+    """A live worker process; one whose heartbeat stopped counts as dead, and its work is taken over."""
+
+    __tablename__ = "evalkit_workers"
+
+    executor: Mapped[str] = mapped_column(String(60), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(63), default=DEFAULT_WORKSPACE)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    heartbeat_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class FiringRow(Base):
+    """One firing of a schedule: who works on it, by `token`, and what came of it."""
+
+    __tablename__ = "evalkit_firings"
+    __table_args__ = (Index("ix_evalkit_firings_schedule", "workspace", "schedule", "due"),)
+
+    workspace: Mapped[str] = mapped_column(String(63), primary_key=True, default=DEFAULT_WORKSPACE)
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    schedule: Mapped[str] = mapped_column(String(200))
+    due: Mapped[int] = mapped_column(BigInteger)
+    token: Mapped[str] = mapped_column(String(36))
+    executor: Mapped[str] = mapped_column(String(60))
+    attempts: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    error: Mapped[str | None] = mapped_column(Text)

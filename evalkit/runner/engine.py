@@ -288,9 +288,9 @@ class _Session:
                 self._publish(row, work)
             return self.registry.evaluation_by_id(row.id)
         try:
-            from evalkit.jobs import run_durably
+            from evalkit.jobs.durable import run_durably
 
-            made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
+            made = run_durably(own_url(self.settings, "jobs"), f"{plan.digest}:{plan.look}", work)
         except GenerationFailed as error:
             failed = self._fail(row, work, str(error))
             self._publish(failed, None)

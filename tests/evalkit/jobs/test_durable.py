@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from evalkit import jobs
+from evalkit.jobs import durable
+from evalkit.jobs.launching import shut_down
 
-REPOSITORY = Path(jobs.__file__).parents[1]
+REPOSITORY = Path(durable.__file__).parents[2]
 KILLED = """
 import os, signal, sys
-from pathlib import Path
-from evalkit import jobs
+from evalkit.jobs.durable import run_durably
 
 class Job:
     def steps(self):
@@ -32,7 +32,7 @@ class Job:
             os.kill(os.getpid(), signal.SIGKILL)
         return {"step": step}
 
-print(jobs.run_durably(Path(sys.argv[1]), "key:1", Job()))
+print(run_durably(sys.argv[1], "key:1", Job()))
 """
 
 
@@ -52,14 +52,14 @@ class Counting:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "dbos.db"
-    jobs.shut_down()
+def store(tmp_path: Path) -> Iterator[str]:
+    yield f"sqlite:///{tmp_path / 'jobs.db'}"
+    shut_down()
 
 
-def test_a_killed_job_continues_at_the_step_that_was_interrupted(store: Path) -> None:
+def test_a_killed_job_continues_at_the_step_that_was_interrupted(store: str) -> None:
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(store), "1"],
+        [sys.executable, "-c", KILLED, store, "1"],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
@@ -69,21 +69,21 @@ def test_a_killed_job_continues_at_the_step_that_was_interrupted(store: Path) ->
     assert killed.stdout.split() == ["performed", "0", "performed", "1"]
     assert killed.stderr == ""
     job = Counting()
-    assert jobs.run_durably(store, "key:1", job) == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert durable.run_durably(store, "key:1", job) == [{"step": 0}, {"step": 1}, {"step": 2}]
     assert job.performed == [1, 2]
 
 
-def test_a_failure_arrives_as_itself_and_the_next_call_starts_anew(store: Path) -> None:
+def test_a_failure_arrives_as_itself_and_the_next_call_starts_anew(store: str) -> None:
     with pytest.raises(LookupError, match="step failed"):
-        jobs.run_durably(store, "key:1", Counting(failing=1))
+        durable.run_durably(store, "key:1", Counting(failing=1))
     job = Counting()
-    assert len(jobs.run_durably(store, "key:1", job)) == 3
+    assert len(durable.run_durably(store, "key:1", job)) == 3
     assert job.performed == [0, 1, 2]
 
 
-def test_nothing_in_the_store_is_a_pickle(store: Path) -> None:
-    jobs.run_durably(store, "key:1", Counting())
-    with sqlite3.connect(store) as connection:
+def test_nothing_in_the_store_is_a_pickle(store: str) -> None:
+    durable.run_durably(store, "key:1", Counting())
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:
         kinds = {row[0] for row in connection.execute("SELECT serialization FROM operation_outputs")}
         outputs = [json.loads(row[0]) for row in connection.execute("SELECT output FROM operation_outputs")]
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -94,16 +94,16 @@ def test_nothing_in_the_store_is_a_pickle(store: Path) -> None:
     assert not [v for v in values if isinstance(v, bytes) or (isinstance(v, str) and v.startswith(pickled))]
 
 
-def test_another_store_in_the_same_process(store: Path, tmp_path: Path) -> None:
-    jobs.run_durably(store, "key:1", Counting())
+def test_another_store_in_the_same_process(store: str, tmp_path: Path) -> None:
+    durable.run_durably(store, "key:1", Counting())
     job = Counting()
-    jobs.run_durably(tmp_path / "other.db", "key:1", job)
+    durable.run_durably(f"sqlite:///{tmp_path / 'other.db'}", "key:1", job)
     assert job.performed == [0, 1, 2]
 
 
-def test_a_pending_job_with_other_steps_is_left_alone(store: Path) -> None:
+def test_a_pending_job_with_other_steps_is_left_alone(store: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", KILLED, str(store), "1"],
+        [sys.executable, "-c", KILLED, store, "1"],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         check=False,
@@ -114,5 +114,5 @@ def test_a_pending_job_with_other_steps_is_left_alone(store: Path) -> None:
             return ["a", "b", "c", "d"]
 
     job = Longer()
-    assert len(jobs.run_durably(store, "key:1", job)) == 4
+    assert len(durable.run_durably(store, "key:1", job)) == 4
     assert job.performed == [0, 1, 2, 3]

@@ -6,26 +6,14 @@ step leaves on disk is the truth, and DBOS records which ones are done and what 
 
 from __future__ import annotations
 
-import logging
-import os
-import sqlite3
-import threading
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol, cast
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
-from dbos._serialization import DBOSPortableJSONSerializer
-from sqlalchemy import Engine, event
+from dbos import DBOS, SetWorkflowID, WorkflowHandle
 
-from registry.digests import new_id
+from evalkit.jobs.launching import launch
 
 Result = dict[str, Any]
-_HAS_SUBSECONDS = (3, 42, 0)
-"""The first SQLite that knows ``unixepoch('subsec')``; Debian 12 has 3.40."""
-APPLICATION_VERSION = "evalkit-1"
-"""Raised only when recorded steps can no longer be continued: DBOS continues within one version only."""
 _POLL = 0.05
 _TERMINAL = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 
@@ -42,10 +30,8 @@ class Job(Protocol):
         ...
 
 
-_lock = threading.Lock()
 _jobs: dict[str, Job] = {}
 _failures: dict[str, BaseException] = {}
-_launched: dict[str, str] = {}
 
 
 @DBOS.step(name="evalkit.step")
@@ -62,69 +48,25 @@ def _workflow(workflow: str, names: list[str]) -> list[Result]:
     return [_step(workflow, step, name) for step, name in enumerate(names)]
 
 
-def run_durably(store: Path, key: str, job: Job) -> list[Result]:
+def run_durably(store: str, key: str, job: Job) -> list[Result]:
     """Run a job's steps, or continue them where a killed process stopped; returns every step's result.
 
     Args:
-        store: the SQLite file of DBOS.
+        store: SQLAlchemy URL of DBOS's store, as `own_url` says it for ``jobs``.
         key: identity of the job; whoever calls holds its lease.
         job: the work.
 
     Raises whatever a step raised, in this process.
     """
-    with _lock:
-        _launch(store)
-        names = list(job.steps())
-        workflow, pending = _attempt(key, names)
-        _jobs[workflow] = job
-        try:
-            return _finish(workflow, _resume(workflow) if pending else _start(workflow, names))
-        finally:
-            del _jobs[workflow]
-            _failures.pop(workflow, None)
-
-
-def shut_down() -> None:
-    """End DBOS in this process; the next job starts it again."""
-    with _lock:
-        if _launched:
-            _launched.clear()
-            DBOS.destroy()
-
-
-def add_clock(connection: Any, _record: object) -> None:
-    """Give an old SQLite ``unixepoch('subsec')``, which DBOS's SQL asks for on Python 3.12 and later."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.create_function("unixepoch", 1, lambda _modifier: time.time())
-
-
-def _launch(store: Path) -> None:
-    url = f"sqlite:///{store}"
-    if _launched.get("url") == url and _launched.get("pid") == str(os.getpid()):
-        return
-    if _launched:
-        DBOS.destroy()
-    store.parent.mkdir(parents=True, exist_ok=True)
-    if sqlite3.sqlite_version_info < _HAS_SUBSECONDS and not event.contains(Engine, "connect", add_clock):
-        event.listen(Engine, "connect", add_clock)
-    # One id per live process: two with the same id would run each other's live steps again.
-    executor = f"evalkit-{new_id()}"
-    config: DBOSConfig = {
-        "name": "evalkit",
-        "system_database_url": url,
-        "executor_id": executor,
-        "application_version": APPLICATION_VERSION,
-        "serializer": DBOSPortableJSONSerializer(),  # a database row must never be able to run code
-        "log_level": "CRITICAL",
-        "console_log_level": "CRITICAL",
-    }
-    logger = logging.getLogger("dbos")
-    logger.setLevel(logging.CRITICAL)
-    logger.handlers.clear()  # those of an earlier launch hold streams that may be closed by now, and DBOS flushes them
-    DBOS(config=config)
-    DBOS.listen_queues([executor])
-    DBOS.launch()
-    _launched.update(url=url, pid=str(os.getpid()), queue=executor)
+    executor = launch(store)
+    names = list(job.steps())
+    workflow, pending = _attempt(key, names)
+    _jobs[workflow] = job
+    try:
+        return _finish(workflow, _resume(workflow, executor) if pending else _start(workflow, names))
+    finally:
+        del _jobs[workflow]
+        _failures.pop(workflow, None)
 
 
 def _attempt(key: str, names: list[str]) -> tuple[str, bool]:
@@ -151,10 +93,10 @@ def _start(workflow: str, names: list[str]) -> WorkflowHandle[list[Result]]:
         return DBOS.start_workflow(_workflow, workflow, names)
 
 
-def _resume(workflow: str) -> WorkflowHandle[list[Result]]:
+def _resume(workflow: str, queue: str) -> WorkflowHandle[list[Result]]:
     """Continue a dead process's workflow here: on a queue that nobody else listens to."""
-    DBOS.register_queue(_launched["queue"], polling_interval_sec=_POLL)
-    return cast("WorkflowHandle[list[Result]]", DBOS.resume_workflow(workflow, queue_name=_launched["queue"]))
+    DBOS.register_queue(queue, polling_interval_sec=_POLL)
+    return cast("WorkflowHandle[list[Result]]", DBOS.resume_workflow(workflow, queue_name=queue))
 
 
 def _finish(workflow: str, handle: WorkflowHandle[list[Result]]) -> list[Result]:

@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import create_engine, event, text
 
-from evalkit.jobs import add_clock
+from evalkit.jobs.launching import add_clock
 
 
 def test_sub_second_timestamps() -> None:
