@@ -1,4 +1,4 @@
-"""A worker that tests may kill: ``python worker.py DATABASE_URL HOME SECONDS SILENT_AFTER``; writes a row for every firing."""
+"""A worker that tests may kill: ``python worker.py URL HOME SECONDS SILENT_AFTER``; a row for every firing."""
 
 from __future__ import annotations
 
