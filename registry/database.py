@@ -90,6 +90,14 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     _migrate(engine, "upgrade", revision)
 
 
+def is_current(engine: Engine) -> bool:
+    """Whether the database answers and our tables are at the newest revision; nothing is changed."""
+    try:
+        return _current(engine) == _head()
+    except InputError:
+        return False
+
+
 def check_database(url: str) -> str:
     """Say in one line what is at `url`, without making or changing anything; unusable ones raise `InputError`."""
     parsed = parse_url(url)
