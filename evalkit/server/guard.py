@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from evalkit.server.identity import Login, acting_as, owner
 from evalkit.server.logins import FailedLogins, Logins, read_header
 from evalkit.server.permissions import OWN, SAFE, only_labels, only_reads
+from registry.actors import LABELER, VIEWER
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,6 +27,7 @@ OPEN = frozenset({"/health", "/healthz", "/readyz"})
 """What answers without login, exactly so."""
 
 _AT_ONCE = 8
+_PREFLIGHT = "access-control-request-method"
 _GATEWAY, _GATEWAY_HEADER = "/gateway/", "x-mlflow-authorization"
 
 
@@ -102,6 +104,8 @@ class Guard:
         method, path = scope["method"], scope["path"]
         if path in OPEN and method in {"GET", "HEAD"}:
             return None
+        if headers.get("origin") in self._origins and method == "OPTIONS" and _PREFLIGHT in headers:
+            return None  # MLflow answers it by itself; browsers send it without a login
         if self._foreign(method, headers):
             raise RefusedRequestError(
                 403, "cross_origin", "a page of another site sent this; open evalkit itself, or allow the site's origin"
@@ -178,8 +182,8 @@ def _check_writes(login: Login, method: str, path: str) -> None:
         return
     if login.labels and (path.startswith(OWN) or only_labels(path)):
         return  # evalkit's own routes say themselves what they need
-    role = "labeler" if login.labels else "viewer"
-    raise RefusedRequestError(403, "forbidden", f"{login.actor.name} is a {role} and may not change this")
+    role = LABELER if login.labels else VIEWER
+    raise RefusedRequestError(403, "forbidden", f"{login.actor.name} acts as {role} and may not change this")
 
 
 def _forget_secret(scope: Scope, header: str, login: Login) -> None:
