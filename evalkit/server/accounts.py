@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -177,7 +178,9 @@ class Accounts:
 
 def _open_store(database_url: str) -> Any:
     require_auth()
-    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own, of libraries that it uses
+        from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore()
     store.init_db(database_url)  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 
 from metrics.errors import InputError
 
@@ -37,6 +38,7 @@ def serve_web() -> None:
     store = os.environ.pop(STORE)
     _tell_mlflow(store, os.environ.pop(ARTIFACTS))
 
+    warnings.filterwarnings("ignore", module=r"mlflow\.")  # of libraries that MLflow uses
     from mlflow.server.handlers import initialize_backend_stores
 
     from evalkit.server.app import IDENTITY

@@ -150,6 +150,26 @@ def _copy(source: Path, target: Path) -> None:
     here.close()
 
 
+@pytest.fixture
+def starting() -> Iterator[Any]:
+    """Start servers of a test's own, which end with it."""
+    made = []
+
+    def begin(*arguments: Any, **more: Any) -> Served:
+        made.append(start(*arguments, **more))
+        return made[-1]
+
+    yield begin
+    for served in made:
+        stop(served)
+
+
+@pytest.fixture
+def users() -> Any:
+    """Make the users of these tests in a database; gives their tokens."""
+    return add_users
+
+
 _ROUTES = """
 import json, os, re, sys
 from mlflow.server import constants as names
