@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from evalkit.cli.output import note
 from metrics.errors import InputError
 
-_STORE = "EVALKIT_STORE"
-
 
 @click.command(short_help="Serve MLflow with the gate, and a worker beside it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for every network.")
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--store", metavar="URL", help=f"sqlite:///… or postgresql://…; with a password, set {_STORE} instead.")
+@click.option("--store", metavar="URL", help="sqlite:///… or postgresql://…; by default the project's.")
 @click.option("--artifacts", metavar="PLACE", help="Folder, or s3://…; by default beside the project's state.")
 @click.option("--auth/--no-auth", default=None, help="Whether users log in; by default unless only this machine asks.")
 @click.option("--no-jobs", is_flag=True, help="No worker: versions are evaluated elsewhere.")
@@ -39,7 +35,7 @@ def server(
 
     \b
       evalkit server
-      EVALKIT_STORE=postgresql://evalkit:…@db/mlflow evalkit server --host 0.0.0.0 --artifacts s3://bucket/mlflow
+      MLFLOW_TRACKING_URI=postgresql://evalkit:…@db/mlflow evalkit server --host 0.0.0.0 --artifacts s3://bucket
     """
     from evalkit.server.serving import ServerDiedError, make_plan, run_server, shown_store, worker_exists
 
@@ -49,7 +45,7 @@ def server(
     plan = make_plan(
         host=host,
         port=port,
-        store=store or os.environ.get(_STORE),
+        store=store,
         artifacts=artifacts,
         auth=auth,
         worker=not no_jobs and worker_exists(),
@@ -73,6 +69,5 @@ def _check_no_password(store: str) -> None:
     url = parse_url(plain_uri(store))
     if url.password is not None or "password" in url.query:
         raise InputError(
-            f"every user of this machine sees a password in --store; set {_STORE} to the address instead, "
-            "or use a .pgpass file"
+            "every user of this machine sees a password in --store; set MLFLOW_TRACKING_URI to the address instead"
         )

@@ -16,6 +16,8 @@ from evalkit.cli.output import console, json_option, note, print_json
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from evalkit.server.accounts import Account, Accounts
     from registry.identity import Token
 
@@ -122,10 +124,9 @@ def create(name: str, role: str | None, label: str, expires: str, as_json: bool)
 @json_option
 def list_tokens(name: str | None, as_json: bool) -> None:
     """List the tokens of the user NAME, or of all."""
-    from evalkit.session import open_database
     from registry import identity
 
-    with open_database() as engine:
+    with _database() as engine:
         found = identity.list_tokens(engine, name)
     if as_json:
         print_json([_plain(item) for item in found])
@@ -141,12 +142,11 @@ def list_tokens(name: str | None, as_json: bool) -> None:
 @json_option
 def revoke(prefix: str, as_json: bool) -> None:
     """Revoke the token that begins with PREFIX; it is refused from the next request on."""
-    from evalkit.session import open_database
     from registry.identity import revoke_token
 
     if not prefix:
         raise InputError("an empty prefix names no token; see `evalkit token list`")
-    with open_database() as engine:
+    with _database() as engine:
         # Whoever pastes a whole token means the one that it begins with
         gone = revoke_token(engine, _shown(prefix), actor=_me())
     if as_json:
@@ -157,15 +157,27 @@ def revoke(prefix: str, as_json: bool) -> None:
 
 @contextmanager
 def _accounts() -> Iterator[Accounts]:
-    from evalkit.config import load_settings
     from evalkit.server.accounts import Accounts
+    from evalkit.server.database import server_database
 
-    url = os.environ.get("EVALKIT_STORE") or load_settings().database_url
-    accounts = Accounts(url)
+    accounts = Accounts(server_database())
     try:
         yield accounts
     finally:
         accounts.close()
+
+
+@contextmanager
+def _database() -> Iterator[Engine]:
+    from evalkit.server.database import server_database
+    from registry.database import connect, upgrade
+
+    engine = connect(server_database())
+    try:
+        upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _ask_password() -> str:

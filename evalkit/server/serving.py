@@ -21,9 +21,9 @@ from types import FrameType
 from evalkit.config import load_settings, without_password
 from evalkit.server.app import IDENTITY, WORKER_TOKEN
 from evalkit.server.child import ADMIN_PASSWORD, ARTIFACTS, HOST, LIFELINE, PORT, PROCESSES, STORE
+from evalkit.server.database import server_database
 from metrics.errors import InputError
-from registry.database import parse_url
-from registry.mlflow_store import SCHEME, plain_uri
+from registry.mlflow_store import SCHEME
 
 READY_SECONDS = 180.0
 GRACE_SECONDS = 15.0
@@ -89,15 +89,10 @@ def make_plan(
         InputError: an address that others reach without login, a store that is no database, or a taken port.
     """
     settings = load_settings()
-    url = plain_uri(store or settings.registry_uri)
-    if not url.startswith(("sqlite:", "postgresql")):
-        raise InputError(
-            f"'{url.partition(':')[0]}:' is no database to serve from; give --store sqlite:///… or postgresql://…"
-        )
+    url = server_database(store)
     local = is_loopback(host)
     if auth is False and not local:
         raise InputError(f"'{host}' is reached from other machines: without login only 127.0.0.1 and ::1 may be bound")
-    parse_url(url)
     settings.home.mkdir(parents=True, exist_ok=True)
     place = artifacts or str(settings.artifacts)
     place = place if "://" in place else str(Path(place).resolve())

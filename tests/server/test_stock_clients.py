@@ -180,7 +180,7 @@ def test_on_postgresql(postgres_server: str, tmp_path: Path, log_in: Any, starti
     with admin.connect() as connection:
         connection.execute(text("CREATE DATABASE served"))
     admin.dispose()
-    secret = {"EVALKIT_STORE": prefix + "served", "EVALKIT_ADMIN_PASSWORD": PASSWORD}
+    secret = {"MLFLOW_TRACKING_URI": prefix + "served", "EVALKIT_ADMIN_PASSWORD": PASSWORD}
     served = starting(tmp_path, "--auth", **secret)
     served.database_url = prefix + "served"
     tokens = users(served.database_url)

@@ -84,8 +84,8 @@ def test_tokens_live_for_a_time(evalkit: Any):
         (("token", "revoke", ""), "an empty prefix"),
         (("token", "revoke", "ek_%"), "no token begins"),
         (("server", "--host", "0.0.0.0", "--no-auth"), "without login only"),
-        (("server", "--store", "postgresql://u:hunter2@db/x"), "set EVALKIT_STORE"),
-        (("server", "--store", "evalkit+postgresql://db/x?password=hunter2"), "set EVALKIT_STORE"),
+        (("server", "--store", "postgresql://u:hunter2@db/x"), "set MLFLOW_TRACKING_URI"),
+        (("server", "--store", "evalkit+postgresql://db/x?password=hunter2"), "set MLFLOW_TRACKING_URI"),
         (("server", "--store", "mysql://db/x"), "is no database"),
         (("server", "--host", "192.0.2.1"), "cannot be bound"),
     ],
@@ -115,3 +115,16 @@ def test_without_what_users_need(evalkit: Any, monkeypatch: pytest.MonkeyPatch):
     for command in (("user", "list"), ("server", "--auth")):
         code, _, error = evalkit(*command)
         assert code == 2 and "install evalkit[server]" in error
+
+
+def test_users_are_kept_where_the_server_is(evalkit: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:hunter2@elsewhere")
+    for command in (
+        ("user", "list"),
+        ("user", "add", "eva"),
+        ("token", "list"),
+        ("token", "revoke", "ek_1"),
+        ("server",),
+    ):
+        code, _, error = evalkit(*command)
+        assert code == 2 and "'http:' is no database" in error and "hunter2" not in error
