@@ -26,12 +26,13 @@ from registry.tables import (
     HolderRow,
     PolicyRow,
     PromotionRow,
+    UserRoleRow,
 )
 
 GENESIS = "sha256:" + "0" * 64
 """The hash before the first entry."""
 
-WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, PolicyRow, HolderRow)
+WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, PolicyRow, HolderRow, UserRoleRow)
 """Tables whose rows are in the chain by digest: a row changed, removed or slipped in there is found."""
 
 _BATCH = 1000

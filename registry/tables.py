@@ -319,3 +319,34 @@ class FiringRow(Base):
     finished_at: Mapped[int | None] = mapped_column(BigInteger)
     outcome: Mapped[str | None] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class UserRoleRow(_Row, Base):
+    """A role of a user of MLflow's basic auth.
+
+    `user_id` is MLflow's: a namesake that is made after a user was removed inherits nothing.
+    """
+
+    __tablename__ = "evalkit_user_roles"
+    __table_args__ = (UniqueConstraint("workspace", "username", "role"),)
+
+    username: Mapped[str] = mapped_column(String(255))
+    user_id: Mapped[int] = mapped_column(Integer)
+    role: Mapped[str] = mapped_column(String(20))
+
+
+class TokenRow(_Row, Base):
+    """An API token. Only the `hash` of the secret is kept; `prefix` is how people tell tokens apart."""
+
+    __tablename__ = "evalkit_tokens"
+    __table_args__ = (UniqueConstraint("hash"), UniqueConstraint("prefix"))
+
+    prefix: Mapped[str] = mapped_column(String(20))
+    hash: Mapped[str] = mapped_column(String(80))
+    username: Mapped[str] = mapped_column(String(255), index=True)
+    user_id: Mapped[int] = mapped_column(Integer)
+    role: Mapped[str | None] = mapped_column(String(20))
+    label: Mapped[str] = mapped_column(String(100), default="")
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)

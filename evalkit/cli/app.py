@@ -36,8 +36,11 @@ _COMMANDS = {
     "policy": "evalkit.cli.policy:policy",
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",
+    "server": "evalkit.cli.server:server",
     "show": "evalkit.cli.evaluation:show",
     "suite": "evalkit.cli.suites:suite",
+    "token": "evalkit.cli.users:token",
+    "user": "evalkit.cli.users:user",
 }
 
 
