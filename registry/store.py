@@ -165,6 +165,7 @@ class Registry(Evaluations, Leases):
         except InputError:
             self.drop_promotion(promotion)
             raise
+        self.announce_promotion(version, promotion)
         return promotion
 
     # Reading
