@@ -38,6 +38,8 @@ _COMMANDS = {
     "register": "evalkit.cli.models:register",
     "show": "evalkit.cli.evaluation:show",
     "suite": "evalkit.cli.suites:suite",
+    "webhook": "evalkit.cli.webhooks:webhook",
+    "worker": "evalkit.cli.worker:worker",
 }
 
 
