@@ -142,7 +142,7 @@ class Evaluations:
         return {
             "item": asdict(item),
             "settings": asdict(self._settings) | {"home": str(self._settings.home)},
-            "limits": asdict(self._limits),
+            "limits": asdict(self._limits if failed is None else Limits()),  # to say so must not fail for the same
             "login": {name: os.environ[name] for name in LOGIN if name in os.environ},
             "endpoints": list(self._may.endpoints),
             "judging": dict(self._may.judging),

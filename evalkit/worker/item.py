@@ -42,7 +42,8 @@ def _do(job: Mapping[str, Any]) -> dict[str, str]:
 
     item = Item(**job["item"])
     settings = Settings(**{**job["settings"], "home": Path(job["settings"]["home"])})
-    os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri  # MLflow's artifact repositories read it from there
+    if settings.tracking_uri.startswith("http"):
+        os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri  # MLflow's proxied artifacts read it from there
     may = Allowances(tuple(job["endpoints"]), job["judging"])
     try:
         with open_session(settings) as session, open_database(settings) as engine:
