@@ -95,7 +95,7 @@ def react(session: Session, item: Item, scratch: Path, may: Allowances, *, still
         made = registry.current_decision(version)
         if made is not None and made.passed and registry.mlflow.holder(name, policy.aliases[0]) == number:
             # A worker died between the promotion and saying so: to decide again would be to compare it with itself
-            return _say(session, held, Reaction("promoted", f"passed, and is '{policy.aliases[0]}'"), made)
+            return _say(session, held, Reaction("promoted", f"is '{policy.aliases[0]}' now"), made)
         if not chosen.brought:
             os.environ.update(may.judging)
         still_ours()
@@ -167,22 +167,21 @@ def _promoted(session: Session, version: ModelVersion, chosen: Chosen, policy: P
     alias = policy.aliases[0]
     if chosen.brought:
         why = "the suite came with the version and nobody vouches for it; name it in the policy, or promote it yourself"
-        return Reaction("evaluated", f"passed, not promoted: {why}")
+        return Reaction("evaluated", f"not promoted: {why}")
     holder = session.registry.mlflow.holder(version.name, alias)
     if holder is not None and holder > version.version:
-        return Reaction("evaluated", f"passed, not promoted: the newer version {holder} is '{alias}'")
+        return Reaction("evaluated", f"not promoted: the newer version {holder} is '{alias}'")
     try:
         promote(session.registry, version, alias, decision=decision)
     except PromotionRefusedError as error:
-        return Reaction("evaluated", f"passed, not promoted: {error}")
-    return Reaction("promoted", f"passed, and is '{alias}'")
+        return Reaction("evaluated", f"not promoted: {error}")
+    return Reaction("promoted", f"is '{alias}' now")
 
 
 def _say(session: Session, held: Any, reaction: Reaction, decision: Decision | None) -> Reaction:
     """Write what happened onto the version's page, under what the decision said there."""
     link = session.registry.mlflow
     number = int(held.version)
-    text = f"by itself: {reaction.outcome} — {reaction.detail}"
     tags = {TAG_REACTION: f"{reaction.outcome}: {reaction.detail}"[:_TAG]}
     if decision is None:
         markdown = f"**evalkit: not evaluated** ({reaction.outcome})\n\n- {plain_markdown(reaction.detail)}"
@@ -192,7 +191,7 @@ def _say(session: Session, held: Any, reaction: Reaction, decision: Decision | N
         run_id = next((run.run_id for run in runs if run.id == decision.evaluation_id), None)
         told, markdown = describe_verdict(decision, run_id=run_id)
         tags |= told
-        markdown += f"\n\n- {plain_markdown(text)}"
+        markdown += f"\n\n- {plain_markdown(f'{ACTOR.name}: {reaction.outcome}, {reaction.detail}')}"
     now = link.version(held.name, number)
     link.set_description(held.name, number, merge_description(now.description or "", markdown))
     link.set_tags(held.name, number, tags)

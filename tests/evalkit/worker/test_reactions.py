@@ -32,7 +32,7 @@ def test_a_good_version_is_evaluated_and_promoted_and_its_page_says_so(project):
     assert page.tags["evalkit.verdict"] == "pass"
     assert page.tags[TAG_REACTION].startswith("promoted")
     assert "evalkit: PASS" in page.description
-    assert "by itself: promoted" in page.description
+    assert "evalkit worker: promoted" in page.description
     (promotion,) = project.session.registry.promotions("bot")
     assert promotion.actor == "evalkit worker"
     assert promotion.decision_id is not None

@@ -85,7 +85,9 @@ class Team:
 
     def evalkit(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "evalkit.cli", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -102,7 +104,7 @@ class Team:
         (model / "outputs.jsonl").write_text(said)
         bare = {name: value for name, value in os.environ.items() if not name.startswith(("EVALKIT", "PYTHONPATH"))}
         command = [sys.executable, "-P", "-c", CLIENT, self.gated.url, name, str(model)]
-        done = subprocess.run(command, cwd=model, env=bare, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=model, env=bare, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return int(done.stdout.split("version ")[1].split()[0])
 
@@ -142,7 +144,7 @@ def pictures() -> Any:
 @pytest.mark.slow
 @pytest.mark.chromium
 def test_registered_by_a_stock_client_judged_promoted_shown_and_the_bad_one_refused(team, pictures):
-    gated, name = team.gated, team.gated.name("support-bot")
+    gated, name = team.gated, "support-bot"
     team.evalkit("policy", "set", name, "--suite", "suites/suite.yaml", "--auto", "evaluate+promote")
     good = team.register(name, ROWS - 3)
     page = team.wait(name, good)
@@ -153,12 +155,37 @@ def test_registered_by_a_stock_client_judged_promoted_shown_and_the_bad_one_refu
     assert page.tags["evalkit.verdict"] == "fail"
     assert gated.holder(name) == good
     with pictures.browser() as driver:
-        show(driver, pictures, f"{gated.url}/#/models/{name}/versions/{good}", "promoted: passed", "reaction-promoted")
+        show(driver, pictures, f"{gated.url}/#/models/{name}/versions/{good}", "is 'champion' now", "reaction-promoted")
         text = driver.run("return document.body.innerText")
         assert "evalkit: PASS" in text
         assert "champion" in text
         show(driver, pictures, f"{gated.url}/#/models/{name}/versions/{bad}", "the gate says fail", "reaction-failed")
         assert "evalkit: FAIL" in driver.run("return document.body.innerText")
+        ask_for_alias(driver, "champion")
+        wait_for_text(driver, "evalkit refuses (decision)")
+        keep(driver, pictures, "reaction-alias-refused")
+    assert gated.holder(name) == good
+
+
+def ask_for_alias(driver: Any, alias: str) -> None:
+    """What somebody does in the dialog of MLflow's version page."""
+    driver.run("document.querySelector('[data-component-id*=modelversionviewaliaseditor]').click()")
+    end = time.monotonic() + 20
+    while not driver.run("const f = document.querySelector('[role=dialog] input'); if (f) f.focus(); return !!f"):
+        assert time.monotonic() < end, "no dialog"
+        time.sleep(0.2)
+    time.sleep(0.5)  # it takes the focus once more when it has opened
+    driver.type(alias)
+    driver.press("Enter", 13)
+    driver.run("document.querySelector('[data-component-id=\"mlflow.edit-aliases-modal.save-button\"]').click()")
+
+
+def wait_for_text(driver: Any, expected: str) -> None:
+    end = time.monotonic() + 30
+    while expected not in (text := driver.run("return document.body.innerText")):
+        assert time.monotonic() < end, text
+        time.sleep(0.2)
+    time.sleep(0.5)
 
 
 def show(driver: Any, pictures: Any, url: str, expected: str, picture: str) -> None:
