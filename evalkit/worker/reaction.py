@@ -19,6 +19,7 @@ from registry.actors import EVALUATOR, Actor, acting
 from registry.carried import TAG_GENERATOR
 from registry.entities import Decision, ModelVersion
 from registry.mlflow_link import PromotionRefusedError
+from registry.mlflow_store.files import proxied_path
 from registry.outbox import DROPPED, Item
 from registry.policy import Policy
 from registry.promotion import describe_verdict, merge_description, plain_markdown, promote
@@ -168,6 +169,9 @@ def _promoted(session: Session, version: ModelVersion, chosen: Chosen, policy: P
     if chosen.brought:
         why = "the suite came with the version and nobody vouches for it; name it in the policy, or promote it yourself"
         return Reaction("evaluated", f"not promoted: {why}")
+    if policy.artifacts == "proxied" and served(session) and _past_the_server(session, version):
+        why = "its files lie where clients write past the server, and the policy wants artifacts that went through it"
+        return Reaction("evaluated", f"not promoted: {why}")
     holder = session.registry.mlflow.holder(version.name, alias)
     if holder is not None and holder > version.version:
         return Reaction("evaluated", f"not promoted: the newer version {holder} is '{alias}'")
@@ -176,6 +180,16 @@ def _promoted(session: Session, version: ModelVersion, chosen: Chosen, policy: P
     except PromotionRefusedError as error:
         return Reaction("evaluated", f"not promoted: {error}")
     return Reaction("promoted", f"is '{alias}' now")
+
+
+def served(session: Session) -> bool:
+    """Whether clients reach MLflow through a server, which then has to keep files from changing."""
+    return session.settings.tracking_uri.startswith(("http://", "https://"))
+
+
+def _past_the_server(session: Session, version: ModelVersion) -> bool:
+    # The store asks this itself in a server; this process is none
+    return proxied_path(session.registry.mlflow.download_location(version.name, version.version)) is None
 
 
 def _say(session: Session, held: Any, reaction: Reaction, decision: Decision | None) -> Reaction:

@@ -216,6 +216,17 @@ def test_the_policys_other_rules_hold_for_the_worker_too(project, changes, says)
     assert says in project.page("bot", number).description.replace("\\", "")
 
 
+def test_files_that_clients_can_change_past_the_server_are_not_promoted(project, monkeypatch):
+    monkeypatch.setattr(reaction, "served", lambda session: True)
+    project.policy()
+    register(project)
+    assert "past the server" in project.react().detail
+    assert project.holder("bot") is None
+    project.policy(artifacts="load")
+    register(project, right=59)
+    assert project.react().outcome == "promoted"
+
+
 def test_who_created_the_version_is_its_author_and_cannot_approve_it(project):
     from registry.promotion import approve, promote
 

@@ -47,6 +47,7 @@ import mlflow
 
 url, name, folder = sys.argv[1:]
 mlflow.set_tracking_uri(url)
+mlflow.set_experiment("training")
 client = mlflow.MlflowClient()
 with mlflow.start_run() as run:
     mlflow.log_artifacts(folder, "model")
