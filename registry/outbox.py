@@ -83,19 +83,21 @@ class Outbox:
     def claim(self, kind: str) -> Item | None:
         """The oldest item of a kind that is due and that no live worker has, now this process's; None where none is."""
         now = now_ms()
-        with writing(self._engine) as session:
-            due = (
-                select(OutboxRow)
-                .where(
-                    OutboxRow.workspace == self._workspace,
-                    OutboxRow.kind == kind,
-                    OutboxRow.done_at.is_(None),
-                    OutboxRow.due_at <= now,
-                )
-                .order_by(OutboxRow.created_at, OutboxRow.id)
-                .with_for_update(skip_locked=True)
+        due = (
+            select(OutboxRow)
+            .where(
+                OutboxRow.workspace == self._workspace,
+                OutboxRow.kind == kind,
+                OutboxRow.done_at.is_(None),
+                OutboxRow.due_at <= now,
             )
-            row = session.scalar(due.where(OutboxRow.token.is_(None)).limit(1)) or _orphan(session, due, now)
+            .order_by(OutboxRow.created_at, OutboxRow.id)
+        )
+        with reading(self._engine) as session:
+            if _next(session, due, now) is None:
+                return None  # looking must not hold up writers
+        with writing(self._engine) as session:
+            row = _next(session, due.with_for_update(skip_locked=True), now)
             if row is None:
                 return None
             pid = os.getpid()
@@ -185,6 +187,10 @@ def drop_deliveries(session: Session, webhook: str) -> None:
         .values(done_at=now_ms(), outcome=DROPPED, token=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def _next(session: Session, due: Select[Any], now: int) -> OutboxRow | None:
+    return session.scalar(due.where(OutboxRow.token.is_(None)).limit(1)) or _orphan(session, due, now)
 
 
 def _orphan(session: Session, due: Select[Any], now: int) -> OutboxRow | None:

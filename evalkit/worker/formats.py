@@ -45,7 +45,10 @@ def check_model(generator: Mapping[str, Any], folder: Path, endpoints: Sequence[
         )
     if described.get("name") is not None or "path" not in described:
         raise RefusedFormatError("its weights are not among its files; register it with them")
-    path = confine(folder, str(described["path"]), "the version")
+    try:
+        path = confine(folder, str(described["path"]), "its generator")
+    except InputError as error:
+        raise RefusedFormatError(str(error)) from None
     if adapter == "torch":
         _check_exported(path)
     elif adapter in _WEIGHTS:
@@ -59,7 +62,10 @@ def describe_files(generator: Mapping[str, Any], folder: Path) -> dict[str, Any]
     if "adapter" in generator:
         return {"path": ".", **generator} if generator["adapter"] in _TABLES else dict(generator)
     root = folder.resolve()
-    found = describe_model(root)
+    try:
+        found = describe_model(root)
+    except InputError as error:
+        raise RefusedFormatError(str(error).replace(str(root), "it")) from None
     paths = [key for key in ("path", "tokenizer_path") if key in found]
     return found | {key: Path(found[key]).relative_to(root).as_posix() for key in paths} | dict(generator)
 

@@ -64,7 +64,7 @@ def choose_suite(registry: Registry, held: Any, policy: Policy, files: Path) -> 
     trusted = _trusted(registry, held, policy)
     if own is not None and own.digest not in trusted and not policy.suites:
         if not registered:
-            return Chosen(own, brought=True)
+            return Chosen(_complete(own), brought=True)
         trusted = [own.digest]  # by whoever registered this version with it
     wanted = [own.digest] if own is not None and own.digest in trusted else trusted
     for digest in wanted:
@@ -114,7 +114,19 @@ def _read(files: Path, place: str) -> Suite | None:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise NeedsSuiteError(f"the suite {place} among its files is not UTF-8 text") from None
-    return Suite.from_text(text, path.parent, origin=place, check_files=False)
+    return _parse(text, path.parent, place, check_files=False)
+
+
+def _complete(suite: Suite) -> Suite:
+    """A suite that a version brings, whose data must be among the version's files too."""
+    return _parse(suite.text, suite.folder, suite.origin, check_files=True)
+
+
+def _parse(text: str, folder: Path, place: str, *, check_files: bool) -> Suite:
+    try:
+        return Suite.from_text(text, folder, origin=place, check_files=check_files)
+    except InputError as error:
+        raise NeedsSuiteError(f"the suite among its files cannot be used: {error}") from None
 
 
 def _unique(items: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from evalkit.worker.formats import RefusedFormatError, check_model, describe_files, needs_files
-from metrics.errors import InputError
 from registry.suite import Suite
 
 OWN = "flavors: {{evalkit: {{generator: {0}}}}}"
@@ -28,6 +27,9 @@ def lay_out(folder, files):
         ({"config.json": "{}", "model.safetensors": "", "deep/extra.PKL": ""}, "extra.PKL is pickled"),
         ({"config.json": "{}"}, "no weights as safetensors"),
         ({"model_index.json": "{}", "unet/diffusion.bin": ""}, "pickled"),
+        ({"notes.txt": ""}, "^it is no model that evalkit knows"),
+        ({"MLmodel": "flavors: ["}, "not valid YAML"),
+        ({"MLmodel": OWN.format("{adapter: outputs, path: ../../etc/passwd}")}, "leads out"),
     ],
 )
 def test_files_that_could_run_code(tmp_path, files, says):
@@ -59,7 +61,7 @@ def test_descriptions_that_could_run_code_or_ask_others(tmp_path, generator, say
 def test_a_path_that_leads_out_of_the_version(tmp_path):
     (tmp_path / "version").mkdir()
     for path in ("../other.jsonl", "/etc/passwd"):
-        with pytest.raises(InputError, match="folder"):
+        with pytest.raises(RefusedFormatError, match="folder"):
             check_model({"adapter": "outputs", "path": path}, tmp_path / "version")
 
 

@@ -195,3 +195,38 @@ def test_a_worker_that_dies_every_time_fails_for_good(project, monkeypatch):
             session.execute(update(OutboxRow).values(process_started=1))
     assert begun == [None, None, "the worker ended during every attempt"]
     assert outbox.items(CREATED)[0].attempts == 3
+
+
+@pytest.mark.slow
+def test_weights_as_pt2_run_within_the_limits(project):
+    """As `mlflow.pytorch` saves them."""
+    torch = pytest.importorskip("torch")
+    import mlflow.pytorch
+    import numpy as np
+
+    class Decoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(8, 3 * 8 * 8)
+
+        def forward(self, latent):
+            return torch.sigmoid(self.layer(latent)).reshape(-1, 3, 8, 8)
+
+    folder = project.folder / "saved"
+    mlflow.pytorch.save_model(Decoder(), str(folder), input_example=np.zeros((4, 8), np.float32))
+    text = (
+        "suite: pictures\ntasks:\n  images:\n    n: 64\n    generate: {latent: [8], range: unit}\n"
+        "    extractor: pixels\n    score: [vendi_score]\n"
+        "gate:\n  rules:\n    - {metric: images/vendi_score, min: 1}\n"
+    )
+    (project.folder / "suites" / "suite.yaml").write_text(text)
+    project.policy(auto="evaluate")
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert any(name.endswith(".pt2") for name in files)
+    project.register("gan", files)
+    item = run_once(project, limits=Limits(memory=8 * 10**9), schedule=())
+    assert item.outcome == "evaluated", (item, project.said)
+    version = project.session.registry.version("models:/gan/1")
+    (evaluation,) = project.session.registry.evaluations(version)
+    assert evaluation.status == "finished"
+    assert evaluation.estimates[0].estimate.n == 64

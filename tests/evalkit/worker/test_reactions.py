@@ -180,12 +180,16 @@ def test_a_suite_that_the_version_brings_neither_runs_code_nor_spends(project, t
     assert says in done.detail
 
 
-def test_data_of_a_suite_that_the_version_brings_are_read_from_the_version_only(project):
+@pytest.mark.parametrize(
+    ("text", "says"), [(None, "golden.jsonl"), ("suite: [", "cannot be used"), ("a: 1", "suite.yaml")]
+)
+def test_a_suite_that_the_version_brings_is_read_with_the_versions_own_files_only(project, text, says):
     project.policy(named=False)
     (project.folder / "elsewhere" / "golden.jsonl").write_text(project.golden())  # the working folder
-    register(project, files={"suite.yaml": project.suite_text})
-    with pytest.raises(InputError, match=r"golden\.jsonl"):
-        project.react()
+    register(project, files={"suite.yaml": text or project.suite_text})
+    done = project.react()
+    assert done.outcome == "needs a suite"
+    assert says in done.detail
 
 
 # When it is promoted
