@@ -201,7 +201,7 @@ def check(
         found = session.version(version, suite)
         evaluation = session.evaluate(found, preset=preset, trust_pickle=trust_pickle, progress=progress)
         judged_by = session.registry.suite(found)
-        for other in _compared_with(session, found):
+        for other in compared_with(session, found):
             session.evaluate(other, suite=judged_by, preset=preset, trust_pickle=trust_pickle, progress=progress)
         return _bound(session.decide(found, evaluation), session.settings)
 
@@ -354,7 +354,7 @@ def _bound(decision: Decision, settings: Settings) -> GateDecision:
     return GateDecision(**{f.name: getattr(decision, f.name) for f in fields(Decision)}, settings=settings)
 
 
-def _compared_with(session: Session, version: ModelVersion) -> list[ModelVersion]:
+def compared_with(session: Session, version: ModelVersion) -> list[ModelVersion]:
     """Champion and anchors that the rules compare the version with."""
     from registry.gate import anchor_versions
 

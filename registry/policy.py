@@ -124,7 +124,7 @@ def list_policies(engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> list[Po
 def policy_for(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> Policy | None:
     """The policy that rules over a model; None where none does."""
     for row in session.scalars(_ranked(workspace)):
-        if _regex(row.pattern).match(name):
+        if matches(row.pattern, name):
             return _policy(row)
     return None
 
@@ -180,8 +180,9 @@ def _policy(row: PolicyRow) -> Policy:
     return Policy(row.pattern, **{**rules, **changed})
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z", re.DOTALL)
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern, in which ``*`` stands for any text, is one of a model's name."""
+    return re.match(".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z", name, re.DOTALL) is not None
 
 
 def _glob(pattern: str) -> str:

@@ -41,6 +41,8 @@ _COMMANDS = {
     "suite": "evalkit.cli.suites:suite",
     "token": "evalkit.cli.users:token",
     "user": "evalkit.cli.users:user",
+    "webhook": "evalkit.cli.webhooks:webhook",
+    "worker": "evalkit.cli.worker:worker",
 }
 
 

@@ -12,6 +12,7 @@ from evalkit.cli.output import console, json_option, note, print_json
 
 if TYPE_CHECKING:
     from registry.policy import Freeze, Policy
+    from registry.suite import Suite
 
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -50,8 +51,10 @@ def set_(
     them from changing; with load they may be anywhere, and `evalkit.load` verifies them.
     """
     from registry.actors import intent
+    from registry.homes import remember_suite
     from registry.policy import Policy, set_policy
 
+    named = [_suite(text) for text in suites]
     wanted = Policy(
         pattern,
         aliases=aliases or ("champion",),
@@ -61,9 +64,12 @@ def set_(
         freeze=tuple(_freeze(text) for text in freezes),
         auto=auto,
         artifacts=artifacts,
-        suites=tuple(_suite(text) for text in suites),
+        suites=tuple(text if isinstance(text, str) else text.digest for text in named),
     )
     with _database() as engine:
+        for suite in named:
+            if not isinstance(suite, str):
+                remember_suite(engine, suite)
         made, new = set_policy(engine, wanted, actor=intent().actor.name)
     if as_json:
         print_json(_plain(made))
@@ -158,10 +164,11 @@ def _freeze(text: str) -> Freeze:
     return Freeze(int(first.timestamp() * 1000), int(last.timestamp() * 1000))
 
 
-def _suite(text: str) -> str:
+def _suite(text: str) -> str | Suite:
+    """A digest as it is, or the suite in a file."""
     from registry.suite import Suite
 
-    return text if text.startswith("sha256:") else Suite.load(text).digest
+    return text if text.startswith("sha256:") else Suite.load(text)
 
 
 def _utc(ms: int) -> str:

@@ -12,11 +12,12 @@ from registry import audit
 from registry.actors import Intent
 from registry.binding import Held, Move, Permit, RefusedError, current_decision, find_version
 from registry.digests import new_id, now_ms
+from registry.outbox import CREATED, put
 from registry.policy import Policy
-from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
+from registry.tables import GrantRow, HolderRow, PromotionRow
+from registry.webhooks import announce
 
 _GRANT_MS = 60_000
-CREATED = "version.created"
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
         rows=[row, holder],
         workspace=held.workspace,
     )
-    _tell(session, held.workspace, kind, {"name": held.name, **facts})
+    announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_free_move(session: Session, move: Move) -> None:
@@ -88,6 +89,7 @@ def record_free_move(session: Session, move: Move) -> None:
     audit.append(
         session, kind, actor=wish.actor.name, name=held.name, facts=facts, rows=[row], workspace=held.workspace
     )
+    announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_demotion(session: Session, held: Held, alias: str, wish: Intent) -> None:
@@ -100,7 +102,7 @@ def record_demotion(session: Session, held: Held, alias: str, wish: Intent) -> N
     audit.append(
         session, "demotion", actor=wish.actor.name, name=held.name, facts=facts, gone=gone, workspace=held.workspace
     )
-    _tell(session, held.workspace, "demotion", {"name": held.name, **facts})
+    announce(session, "demotion", held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_creation(session: Session, held: Held, policy: Policy, wish: Intent) -> None:
@@ -108,7 +110,8 @@ def record_creation(session: Session, held: Held, policy: Policy, wish: Intent) 
     facts = {"version": held.version, "registered_at": held.registered_at}
     audit.append(session, CREATED, actor=wish.actor.name, name=held.name, facts=facts, workspace=held.workspace)
     if policy.auto != "off":
-        _tell(session, held.workspace, CREATED, {"name": held.name, "auto": policy.auto, **facts})
+        body = {"name": held.name, "author": wish.actor.name, **facts}
+        put(session, CREATED, body, workspace=held.workspace)
 
 
 def record_removal(session: Session, workspace: str, name: str, held: Held | None, wish: Intent) -> None:
@@ -147,7 +150,3 @@ def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:
             HolderRow.workspace == held.workspace, HolderRow.name == held.name, HolderRow.alias == alias
         )
     )
-
-
-def _tell(session: Session, workspace: str, kind: str, body: dict[str, object]) -> None:
-    session.add(OutboxRow(id=new_id(), workspace=workspace, created_at=now_ms(), kind=kind, body=body))

@@ -25,7 +25,14 @@ from registry.policy import ALIAS, Policy, policy_for
 from registry.tables import HolderRow, ModelVersionRow
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
-VERDICT_TAGS = ("evalkit.verdict", "evalkit.decision", "evalkit.override", "evalkit.evaluation", "evalkit.run")
+VERDICT_TAGS = (
+    "evalkit.verdict",
+    "evalkit.decision",
+    "evalkit.override",
+    "evalkit.evaluation",
+    "evalkit.run",
+    "evalkit.reaction",
+)
 """What only evalkit may say about a version."""
 
 _ACTIVE = {"production", "staging"}
