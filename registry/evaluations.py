@@ -109,10 +109,11 @@ class Evaluations:
         details: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         failed: bool = False,
+        witness: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Store the results and close the evaluation, in one transaction with the check of the lease.
 
-        Estimates of an earlier attempt are replaced.
+        Estimates of an earlier attempt are replaced. `witness` is told to the audit beside what it always hears.
 
         Raises:
             LeaseLostError: another process has taken over; nothing is stored.
@@ -134,6 +135,7 @@ class Evaluations:
             except IntegrityError as error:
                 raise InputError(f"the same estimate was handed in twice ({error.orig})") from None
             facts = {"version_id": row.version_id, "digest": row.digest, "look": row.look, "status": row.status}
+            facts |= witness or {}
             judged = session.get_one(ModelVersionRow, row.version_id)
             self._witness(session, "evaluation", judged.name, facts)
             return self._with_estimates(session, row)
