@@ -49,8 +49,9 @@ class Evaluations:
         preset: str | None = None,
         targets: Mapping[str, int] | None = None,
         suite_digest: str | None = None,
+        key: str | None = None,
     ) -> Evaluation:
-        """Return the evaluation of this digest and look, made new as ``running`` where there is none.
+        """Return the evaluation of this digest and look, made new as ``running`` where there is none (under `key`).
 
         A finished one is returned as it is, so that the caller can answer from it; one that is running (its
         worker died: the caller holds the lease now) or failed is running again.
@@ -67,7 +68,7 @@ class Evaluations:
             now = now_ms()
             if row is None:
                 row = EvaluationRow(
-                    id=new_id(),
+                    id=key or new_id(),
                     workspace=self._workspace,
                     created_at=now,
                     digest=digest,

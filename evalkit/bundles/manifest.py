@@ -105,6 +105,7 @@ class Manifest(_Part):
 
     Attributes:
         format: of this manifest.
+        id: key of the evaluation, under which its run in MLflow is tagged.
         version_id: the server's key of the version that was evaluated.
         artifact_digest: of the files that were evaluated.
         suite_digest: of the suite that says the tasks.
@@ -117,6 +118,7 @@ class Manifest(_Part):
     """
 
     format: Literal[1]
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     version_id: Annotated[str, Field(max_length=36)]
     artifact_digest: Digest
     suite_digest: Digest
@@ -142,9 +144,9 @@ class Manifest(_Part):
     def bundle(self) -> str:
         """Digest of the whole bundle: of everything said here, and by way of their digests of all files.
 
-        Times and MLflow's run say where and when, not what: the same results sent twice are the same bundle.
+        Key, times and MLflow's run say where and when, not what: the same results sent twice are the same bundle.
         """
-        said = self.model_dump(mode="json", exclude={"started_at", "finished_at", "run_id"}, exclude_unset=True)
+        said = self.model_dump(mode="json", exclude={"id", "started_at", "finished_at", "run_id"}, exclude_unset=True)
         return digest(said)
 
     @property
@@ -152,10 +154,10 @@ class Manifest(_Part):
         """The details as an evaluation keeps them."""
         return self.details.model_dump(mode="json", exclude_unset=True)
 
-    def evaluation(self, key: str, submission: Mapping[str, Any]) -> Evaluation:
-        """The record of the evaluation, under a key of the server's."""
+    def evaluation(self, submission: Mapping[str, Any]) -> Evaluation:
+        """The record of the evaluation."""
         return Evaluation(
-            id=key, digest=self.digest, look=self.look, version_id=self.version_id, suite_digest=self.suite_digest,
+            id=self.id, digest=self.digest, look=self.look, version_id=self.version_id, suite_digest=self.suite_digest,
             preset=self.preset, status="finished", run_id=self.run_id, started_at=self.started_at,
             finished_at=self.finished_at, targets=self.targets,
             estimates=tuple(item.stored() for item in self.estimates), warnings=tuple(self.warnings),

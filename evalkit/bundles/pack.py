@@ -80,7 +80,7 @@ def _manifest(
         for item in evaluation.estimates
     ]  # fmt: skip
     return Manifest(
-        format=1, version_id=evaluation.version_id, artifact_digest=artifact_digest,
+        format=1, id=evaluation.id, version_id=evaluation.version_id, artifact_digest=artifact_digest,
         suite_digest=evaluation.suite_digest, digest=evaluation.digest, look=evaluation.look,
         preset=evaluation.preset, targets=dict(evaluation.targets), started_at=evaluation.started_at,
         finished_at=evaluation.finished_at or evaluation.started_at,

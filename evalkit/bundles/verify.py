@@ -60,6 +60,17 @@ def verify(manifest: Manifest, version: ModelVersion, suite: Suite, known: list[
         raise MismatchError("artifact digest", f"other files were evaluated than those of {version.reference}")
     if manifest.suite_digest != suite.digest:
         raise MismatchError("suite digest", f"another suite was evaluated than '{suite.name}'")
+    verify_tasks(manifest, version, suite)
+    _check_digests(manifest, version, suite)
+    _check_look(manifest, suite, known)
+
+
+def verify_tasks(manifest: Manifest, version: ModelVersion, suite: Suite) -> None:
+    """Check that a bundle was measured as the tasks of a suite say; its gate and its digest may be others.
+
+    Raises:
+        MismatchError: the first thing that differs.
+    """
     tasks = set(suite.spec.tasks)
     for part, named in (
         ("designs", manifest.designs), ("tasks", manifest.details.tasks), ("targets", manifest.targets),
@@ -72,8 +83,6 @@ def verify(manifest: Manifest, version: ModelVersion, suite: Suite, known: list[
         raise MismatchError("seed", f"the suite's seed is {suite.spec.gate.seed}, not {manifest.details.seed}")
     for name in suite.spec.tasks:
         _TaskCheck(manifest, version, suite, name).check()
-    _check_digests(manifest, version, suite)
-    _check_look(manifest, suite, known)
 
 
 def _check_digests(manifest: Manifest, version: ModelVersion, suite: Suite) -> None:

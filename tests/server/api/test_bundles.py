@@ -16,7 +16,7 @@ def test_what_was_packed_gives_the_same_estimates_elsewhere(bundled: Any, tmp_pa
     with opened(bundled.path) as (archive, manifest):
         extract(archive, manifest, elsewhere)
     verify(manifest, bundled.version, bundled.suite, [])
-    evaluation = manifest.evaluation("key", {"bundle": manifest.bundle, "by": "ada"})
+    evaluation = manifest.evaluation({"bundle": manifest.bundle, "by": "ada"})
     made = recompute(elsewhere, manifest, evaluation)
     assert made == bundled.evaluation.estimates
     assert {item.slice for item in made} == {"", "language=de", "language=en"}
