@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import starlette.exceptions
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -69,7 +70,7 @@ class ApiRoute(APIRoute):
             try:
                 self._check(request)
                 return tagged(request, await inner(_bounded(request, self.limit)))
-            except HTTPException as error:
+            except starlette.exceptions.HTTPException as error:
                 return _told(error.status_code, str(error.detail), headers=error.headers)
             except RequestValidationError as error:
                 return _invalid(error)
@@ -109,9 +110,10 @@ def new_router(tag: str, route: type[ApiRoute] = ApiRoute) -> APIRouter:
 
 def tagged(request: Request, response: Response) -> Response:
     """The response with an entity tag, or without a body where the client has the same already."""
-    if request.method != "GET" or response.status_code != 200 or not isinstance(response, JSONResponse):
+    media = response.headers.get("content-type", "")
+    if request.method != "GET" or response.status_code != 200 or not media.startswith("application/json"):
         return response
-    tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
     if tag in [item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 import shutil
 import sqlite3
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from evalkit.bundles.manifest import Manifest
+from evalkit.bundles.manifest import MANIFEST, Manifest
 from evalkit.bundles.pack import pack
 from evalkit.config import Settings
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
@@ -151,3 +153,29 @@ def served(bundled: Bundled, tmp_path: Path, empty_store: Path) -> Iterator[Serv
     yield Server(project)
     project.registry.close()
     project.engine.dispose()
+
+
+class Archive:
+    """Reads bundles, and writes changed ones."""
+
+    @staticmethod
+    def read(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        return json.loads(files.pop(MANIFEST)), files
+
+    @staticmethod
+    def write(path: Path, manifest: dict[str, Any], files: dict[str, bytes], *, honest: bool = True) -> Path:
+        """A bundle whose manifest names the files' digests, as somebody who has changed both would send it."""
+        if honest:
+            manifest["files"] = {name: f"sha256:{hashlib.sha256(data).hexdigest()}" for name, data in files.items()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+            archive.writestr(MANIFEST, json.dumps(manifest))
+        return path
+
+
+@pytest.fixture(scope="session")
+def archive() -> type[Archive]:
+    return Archive

@@ -23,33 +23,14 @@ Files = dict[str, bytes]
 Change = Callable[[dict[str, Any], Files], None]
 
 
-def contents(path: Path) -> tuple[dict[str, Any], Files]:
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    return json.loads(files.pop(MANIFEST)), files
-
-
-def write(path: Path, manifest: dict[str, Any], files: Files, *, honest: bool = True) -> Path:
-    """A bundle whose manifest names the files' digests, as somebody who has changed both would send it."""
-    import hashlib
-
-    if honest:
-        manifest["files"] = {name: f"sha256:{hashlib.sha256(data).hexdigest()}" for name, data in files.items()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-        archive.writestr(MANIFEST, json.dumps(manifest))
-    return path
-
-
 @pytest.fixture
-def refused(served: Any, bundled: Any, tmp_path: Path) -> Any:
+def refused(served: Any, bundled: Any, tmp_path: Path, archive: Any) -> Any:
     """Submit a changed bundle, and return the sentence it was refused with; nothing may have been stored."""
 
     def check(change: Change, *, status: int = 422, honest: bool = True) -> str:
-        manifest, files = contents(bundled.path)
+        manifest, files = archive.read(bundled.path)
         change(manifest, files)
-        answer = served.submit(write(tmp_path / "changed.zip", manifest, files, honest=honest))
+        answer = served.submit(archive.write(tmp_path / "changed.zip", manifest, files, honest=honest))
         assert answer.status_code == status, answer.text
         page = served.request("GET", "/models/bot/versions/1/evaluations", "viewer").json()
         assert page["items"] == []
@@ -74,9 +55,9 @@ def seal(manifest: dict[str, Any]) -> None:
     manifest["details"]["design"] = digest(manifest["designs"])
 
 
-def test_an_unchanged_one_is_taken(served: Any, bundled: Any, tmp_path: Path):
-    manifest, files = contents(bundled.path)
-    assert served.submit(write(tmp_path / "same.zip", manifest, files)).status_code == 201
+def test_an_unchanged_one_is_taken(served: Any, bundled: Any, tmp_path: Path, archive: Any):
+    manifest, files = archive.read(bundled.path)
+    assert served.submit(archive.write(tmp_path / "same.zip", manifest, files)).status_code == 201
 
 
 def _set(*path: str | int, to: Any) -> Change:
@@ -209,25 +190,25 @@ def test_a_file_that_is_another_one(refused: Any):
     assert "not the file that the manifest names" in refused(change, honest=False)
 
 
-def test_a_link(served: Any, bundled: Any, tmp_path: Path):
-    manifest, files = contents(bundled.path)
+def test_a_link(served: Any, bundled: Any, tmp_path: Path, archive: Any):
+    manifest, files = archive.read(bundled.path)
     name = next(name for name in files if name.startswith("scores/"))
     link = zipfile.ZipInfo(name)
     link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-        archive.writestr(MANIFEST, json.dumps(manifest))
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as made:
+        made.writestr(link, "/etc/passwd")
+        made.writestr(MANIFEST, json.dumps(manifest))
     answer = served.submit(tmp_path / "link.zip")
     assert (answer.status_code, "not a plain file" in answer.text) == (422, True)
 
 
-def test_a_name_that_is_there_twice(served: Any, bundled: Any, tmp_path: Path):
-    manifest, files = contents(bundled.path)
+def test_a_name_that_is_there_twice(served: Any, bundled: Any, tmp_path: Path, archive: Any):
+    manifest, files = archive.read(bundled.path)
     name = next(iter(files))
-    with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
-        archive.writestr(name, files[name])
-        archive.writestr(name, b"other")
-        archive.writestr(MANIFEST, json.dumps(manifest))
+    with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "twice.zip", "w") as made:
+        made.writestr(name, files[name])
+        made.writestr(name, b"other")
+        made.writestr(MANIFEST, json.dumps(manifest))
     assert "twice" in served.submit(tmp_path / "twice.zip").json()["message"]
 
 
@@ -253,17 +234,17 @@ def test_arrays_that_unpack_into_more(tmp_path: Path):
         unpack._check_arrays(path, "states", Limits())
 
 
-def test_a_pickle_among_arrays(tmp_path: Path, bundled: Any, served: Any):
-    manifest, files = contents(bundled.path)
+def test_a_pickle_among_arrays(tmp_path: Path, bundled: Any, served: Any, archive: Any):
+    manifest, files = archive.read(bundled.path)
     name = next(name for name in files if name.endswith(".states"))
     inner = io.BytesIO()
     np.savez(inner, header=np.array([{"run": "me"}], dtype=object))
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("index.json", '[""]')
-        archive.writestr("0.npz", inner.getvalue())
+    with zipfile.ZipFile(buffer, "w") as made:
+        made.writestr("index.json", '[""]')
+        made.writestr("0.npz", inner.getvalue())
     files[name] = buffer.getvalue()
-    answer = served.submit(write(tmp_path / "pickle.zip", manifest, files))
+    answer = served.submit(archive.write(tmp_path / "pickle.zip", manifest, files))
     assert (answer.status_code, "distinct_n" in answer.json()["message"]) == (422, True), answer.text
 
 
