@@ -179,3 +179,9 @@ class Archive:
 @pytest.fixture(scope="session")
 def archive() -> type[Archive]:
     return Archive
+
+
+@pytest.fixture(scope="session")
+def project_files() -> Any:
+    """Writes a suite, its data and outputs into a folder."""
+    return write_project
