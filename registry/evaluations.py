@@ -50,8 +50,9 @@ class Evaluations:
         preset: str | None = None,
         targets: Mapping[str, int] | None = None,
         suite_digest: str | None = None,
+        key: str | None = None,
     ) -> Evaluation:
-        """Return the evaluation of this digest and look, made new as ``running`` where there is none.
+        """Return the evaluation of this digest and look, made new as ``running`` where there is none (under `key`).
 
         A finished one is returned as it is, so that the caller can answer from it; one that is running (its
         worker died: the caller holds the lease now) or failed is running again.
@@ -68,7 +69,7 @@ class Evaluations:
             now = now_ms()
             if row is None:
                 row = EvaluationRow(
-                    id=new_id(),
+                    id=key or new_id(),
                     workspace=self._workspace,
                     created_at=now,
                     digest=digest,
@@ -110,10 +111,11 @@ class Evaluations:
         details: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         failed: bool = False,
+        witness: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Store the results and close the evaluation, in one transaction with the check of the lease.
 
-        Estimates of an earlier attempt are replaced.
+        Estimates of an earlier attempt are replaced. `witness` is told to the audit beside what it always hears.
 
         Raises:
             LeaseLostError: another process has taken over; nothing is stored.
@@ -135,6 +137,7 @@ class Evaluations:
             except IntegrityError as error:
                 raise InputError(f"the same estimate was handed in twice ({error.orig})") from None
             facts = {"version_id": row.version_id, "digest": row.digest, "look": row.look, "status": row.status}
+            facts |= witness or {}
             judged = session.get_one(ModelVersionRow, row.version_id)
             self._witness(session, "evaluation", judged.name, facts)
             return self._with_estimates(session, row)

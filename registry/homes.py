@@ -68,4 +68,4 @@ def remember_suite(engine: Engine, suite: Suite, workspace: str = DEFAULT_WORKSP
                 text=suite.text,
             )
             session.add(row)
-        row.file = suite.file
+        row.file = suite.file or row.file

@@ -22,10 +22,12 @@ _RETRIES = "2"
 """MLflow's own seven keep somebody who mistyped a server's address waiting for four minutes."""
 
 _COMMANDS = {
+    "approve": "evalkit.cli.approval:approve",
     "audit": "evalkit.cli.audit:audit",
     "check": "evalkit.cli.evaluation:check",
     "compare": "evalkit.cli.evaluation:compare",
     "dataset": "evalkit.cli.datasets:dataset",
+    "demote": "evalkit.cli.approval:demote",
     "doctor": "evalkit.cli.doctor:doctor",
     "evaluate": "evalkit.cli.evaluation:evaluate",
     "gate": "evalkit.cli.evaluation:gate",

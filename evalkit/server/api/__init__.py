@@ -1,0 +1,18 @@
+"""The REST API under ``/evalkit/api/v1``: `router` for the server's application.
+
+Who asks is known by `registry.actors.intent`; every route says by `evalkit.server.identity.needs` which role it wants.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from evalkit.server.api import audit, decisions, evaluations, models, policies
+
+PREFIX = "/evalkit/api/v1"
+
+router = APIRouter(prefix=PREFIX)
+for part in (models.router, evaluations.router, evaluations.uploads, decisions.router, policies.router, audit.router):
+    router.include_router(part)
+
+__all__ = ["PREFIX", "router"]
