@@ -37,7 +37,7 @@ while time.monotonic() < end:
              "slices": {"language": "en", "tenant": "t1"}} for _ in range(size)]
     body = gzip.compress(json.dumps(rows).encode(), 1)
     try:
-        answer = session.post(url, data=body, headers={"Content-Encoding": "gzip"}, timeout=30)
+        answer = session.post(url, data=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}, timeout=30)
     except requests.RequestException:
         break
     if answer.status_code == 201:

@@ -7,8 +7,6 @@ environment who they are.
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 IDENTITY = "_EVALKIT_SERVER_IDENTITY"
@@ -73,6 +71,7 @@ def _include(app: Any, engine: Any) -> None:
     """Put evalkit's routes before the mount that answers everything else."""
     from mlflow.server import security_utils
 
+    from evalkit.server.api import router
     from evalkit.server.health import health_router
 
     # Probes come by the machine's own address, which is seldom among the allowed hosts
@@ -80,6 +79,5 @@ def _include(app: Any, engine: Any) -> None:
     known.extend(path for path in ("/healthz", "/readyz") if path not in known)
     everything = app.router.routes.pop()
     app.include_router(health_router(engine))
-    if find_spec("evalkit.server.api") is not None:
-        app.include_router(import_module("evalkit.server.api").router)
+    app.include_router(router)
     app.router.routes.append(everything)

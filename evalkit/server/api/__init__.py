@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import audit, decisions, evaluations, models, policies
+from evalkit.server.api import audit, decisions, evaluations, models, policies, records
 
 PREFIX = "/evalkit/api/v1"
 
 router = APIRouter(prefix=PREFIX)
-for part in (models.router, evaluations.router, evaluations.uploads, decisions.router, policies.router, audit.router):
+for part in (
+    models.router,
+    evaluations.router,
+    evaluations.uploads,
+    decisions.router,
+    policies.router,
+    audit.router,
+    records.router,
+):
     router.include_router(part)
 
 __all__ = ["PREFIX", "router"]

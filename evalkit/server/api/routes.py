@@ -60,7 +60,7 @@ class ApiRoute(APIRoute):
     """A route with the API's errors, limits and entity tags."""
 
     limit = JSON_LIMIT
-    media_type = "application/json"
+    media_types: tuple[str, ...] = ("application/json",)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler that FastAPI makes, within ours."""
@@ -91,15 +91,15 @@ class ApiRoute(APIRoute):
         # A page of another site can make a browser send a form, but not this without asking first
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         carries = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-        if carries and media != self.media_type:
-            raise HTTPException(400, f"the body must be {self.media_type}, not '{media[:60]}'")
+        if carries and media not in self.media_types:
+            raise HTTPException(400, f"the body must be {' or '.join(self.media_types)}, not '{media[:60]}'")
 
 
 class UploadRoute(ApiRoute):
     """A route that takes a bundle."""
 
     limit = Limits().packed
-    media_type = "application/zip"
+    media_types = ("application/zip",)
 
 
 def new_router(tag: str, route: type[ApiRoute] = ApiRoute) -> APIRouter:

@@ -21,18 +21,20 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from evalkit.config import load_settings
-from evalkit.ingest import api
 from evalkit.ingest.buffer import Buffer
 from evalkit.ingest.client import HttpSender, RefusedError
 from evalkit.ingest.records import Generation
+from evalkit.server.api import records as api
 from registry.actors import Actor, acting
 
+JSON = {"content-type": "application/json"}
+LINES = {"content-type": "application/x-ndjson"}
 PATH = "/evalkit/api/v1/streams/bot/records"
 
 
 def client_as(*roles: str) -> TestClient:
     app = FastAPI()
-    app.include_router(api.router)
+    app.include_router(api.router, prefix="/evalkit/api/v1")
 
     @app.middleware("http")
     async def act(request: Any, call_next: Any) -> Any:
@@ -47,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "evalkit.toml").write_text("")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    api.close_buffers()
+    api.close_buffer()
 
 
 def kept() -> list[Any]:
@@ -70,9 +72,12 @@ def test_who_may_send(role: str, code: int) -> None:
 def test_array_lines_and_gzip() -> None:
     client = client_as("labeler")
     assert client.post(PATH, json=[{"id": "a"}]).json() == {"accepted": 1, "duplicates": 0}
-    assert client.post(PATH, content=b'{"id": "a"}\n{"id": "b"}').json() == {"accepted": 1, "duplicates": 1}
+    assert client.post(PATH, content=b'{"id": "a"}\n{"id": "b"}', headers=LINES).json() == {
+        "accepted": 1,
+        "duplicates": 1,
+    }
     packed = gzip.compress(b'[{"id": "c"}]')
-    assert client.post(PATH, content=packed, headers={"content-encoding": "gzip"}).status_code == 201
+    assert client.post(PATH, content=packed, headers=JSON | {"content-encoding": "gzip"}).status_code == 201
     assert [row.id for row in kept()] == ["a", "b", "c"]
 
 
@@ -90,8 +95,9 @@ def test_refusals_keep_nothing() -> None:
         (400, PATH, b"plain", packed),
         (400, PATH, gzip.compress(b"[{}]" * 100)[:-12], packed),
         (415, PATH, b"[]", {"content-encoding": "br"}),
+        (400, PATH, b"[]", {"content-type": "text/plain"}),
     ):
-        found = client.post(path, content=body, headers=headers)
+        found = client.post(path, content=body, headers=JSON | headers)
         assert found.status_code == code, (found.status_code, found.text)
         assert "Traceback" not in found.text
     assert kept() == []
@@ -145,7 +151,7 @@ class served:  # noqa: N801 - reads as a verb
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("EVALKIT", "MLFLOW"))}
-        environment["PYTHONPATH"] = str(Path(api.__file__).parents[2])
+        environment["PYTHONPATH"] = str(Path(api.__file__).parents[3])
         here = Path(__file__).with_name("server.py")
         served.process = subprocess.Popen([sys.executable, here, str(port)], cwd=self.folder, env=environment)
         url = f"http://127.0.0.1:{port}"

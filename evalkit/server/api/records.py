@@ -1,27 +1,35 @@
-"""``POST /evalkit/api/v1/streams/<stream>/records``: what applications send."""
+"""``/streams/<stream>/records``: what applications tell about their generations."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import zlib
+from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel
 
-from evalkit.config import load_settings
 from evalkit.ingest.buffer import Buffer
 from evalkit.ingest.records import parse_records
+from evalkit.server.api.project import server_settings
+from evalkit.server.api.routes import ApiRoute, new_router
 from evalkit.server.identity import needs
-from metrics.errors import InputError
 from registry.actors import EVALUATOR, Actor
 
 MAX_BODY = 16 * 2**20
 """Bytes of one request, unpacked."""
 MAX_RECORDS = 10_000
 
-router = APIRouter(prefix="/evalkit/api/v1", tags=["ingest"])
+
+class RecordsRoute(ApiRoute):
+    """A route that takes many records."""
+
+    limit = MAX_BODY
+    media_types = ("application/json", "application/x-ndjson")
+
+
+router = new_router("records", RecordsRoute)
 
 
 class Accepted(BaseModel):
@@ -34,6 +42,7 @@ class Accepted(BaseModel):
 @router.post(
     "/streams/{stream}/records",
     status_code=201,
+    summary="Tell what was generated",
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -53,14 +62,10 @@ async def add_records(
     request may be sent again. The answer comes when the records are on the disk.
     """
     del actor
-    body = await _body(request)
-    try:
-        records = parse_records(body)
-        if len(records) > MAX_RECORDS:
-            raise HTTPException(413, f"{len(records)} records; send at most {MAX_RECORDS} at a time")
-        kept = await asyncio.to_thread(_buffer().append, stream, records)
-    except InputError as error:
-        raise HTTPException(422, str(error)) from None
+    records = parse_records(await _body(request))
+    if len(records) > MAX_RECORDS:
+        raise HTTPException(413, f"{len(records)} records; send at most {MAX_RECORDS} at a time")
+    kept = await asyncio.to_thread(_buffer().append, stream, records)
     return Accepted(accepted=kept.accepted, duplicates=kept.duplicates)
 
 
@@ -86,23 +91,14 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-_open: dict[str, Buffer] = {}
-_lock = threading.Lock()
-
-
+@cache
 def _buffer() -> Buffer:
-    """The buffer of this process's project, opened once."""
-    with _lock:
-        settings = load_settings()
-        key = f"{settings.home}|{settings.database_url}"
-        if key not in _open:
-            _open[key] = Buffer.of(settings)
-        return _open[key]
+    """The buffer of this process."""
+    return Buffer.of(server_settings())
 
 
-def close_buffers() -> None:
-    """Release the connections of this process."""
-    with _lock:
-        for buffer in _open.values():
-            buffer.close()
-        _open.clear()
+def close_buffer() -> None:
+    """Release the connections of this process; the next record opens them again."""
+    if _buffer.cache_info().currsize:
+        _buffer().close()
+        _buffer.cache_clear()
