@@ -36,8 +36,9 @@ while time.monotonic() < end:
     rows = [{"id": uuid.uuid4().hex, "prompt": text, "output": text, "context": [text], "latency": 0.4,
              "slices": {"language": "en", "tenant": "t1"}} for _ in range(size)]
     body = gzip.compress(json.dumps(rows).encode(), 1)
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     try:
-        answer = session.post(url, data=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}, timeout=30)
+        answer = session.post(url, data=body, headers=headers, timeout=30)
     except requests.RequestException:
         break
     if answer.status_code == 201:
