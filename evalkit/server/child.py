@@ -20,6 +20,8 @@ STORE, ARTIFACTS = "_EVALKIT_SERVER_STORE", "_EVALKIT_SERVER_ARTIFACTS"
 ADMIN_PASSWORD = "EVALKIT_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
 
 _GENERATED_BYTES = 18
+_LAST_REQUESTS = 10
+"""Seconds that requests under way get when the server ends."""
 
 
 def hold_on(descriptor: int) -> None:
@@ -61,6 +63,7 @@ def serve_web() -> None:
         workers=int(os.environ[PROCESSES]),
         log_level="warning",
         server_header=False,
+        timeout_graceful_shutdown=_LAST_REQUESTS,
     )
 
 

@@ -119,13 +119,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def worker_exists() -> bool:
-    """Whether this evalkit has the command `evalkit worker`."""
-    from evalkit.cli.app import app
-
-    return app.get_command(app.make_context("evalkit", [], resilient_parsing=True), "worker") is not None
-
-
 def run_server(plan: Plan, ready: Callable[[str], None], say: Callable[[str], None]) -> None:
     """Serve until a signal comes.
 

@@ -65,6 +65,15 @@ def test_a_changed_password_is_not_remembered(accounts: Accounts):
     assert accounts.authenticate("eva", "another long password") is None
 
 
+def test_a_password_is_set_anew(accounts: Accounts):
+    accounts.set_password("root", "another long password")
+    assert accounts.authenticate("root", PASSWORD) is None
+    assert accounts.authenticate("root", "another long password")
+    with pytest.raises(InputError, match=r"[Pp]assword"):
+        accounts.set_password("root", "short")
+    assert accounts.authenticate("root", "another long password")
+
+
 def test_hashing_is_done_once(accounts: Accounts, monkeypatch: pytest.MonkeyPatch):
     import werkzeug.security
 
