@@ -290,6 +290,14 @@ def test_a_namesake_inherits_nothing(accounts: Accounts, how: str):
     assert roles(accounts, secret) is None
 
 
+def test_a_namesake_that_mlflow_made_inherits_nothing(accounts: Accounts):
+    accounts.add("eva", PASSWORD, ["approver"], actor="test")
+    accounts.add("between", PASSWORD, [], actor="test")
+    accounts._store.delete_user("eva")
+    accounts._store.create_user("eva", PASSWORD)
+    assert accounts.find("eva").roles == frozenset()  # type: ignore[union-attr]
+
+
 def test_an_id_that_is_used_again_inherits_nothing(accounts: Accounts):
     eva = accounts.add("eva", PASSWORD, ["approver"], actor="test")
     secret = token(accounts, "eva")
