@@ -53,8 +53,9 @@ def test_from_a_training_jobs_token_to_the_champion(
     write(tmp_path / "golden.jsonl", question=lambda n: f"{n} + 1?", answers=lambda n: [str(n + 1)])
     write(tmp_path / "outputs.jsonl", output=lambda n: str(n + 1) if n > 2 else "I do not know.")
     served = starting(tmp_path, "--auth", jobs=True, EVALKIT_ADMIN_PASSWORD="correct horse battery")
+    protect = ["policy", "set", "bot", "--suite", "suite.yaml", "--auto", "evaluate+promote"]
     subprocess.run(
-        [sys.executable, "-m", "evalkit.cli", "policy", "set", "bot", "--suite", "suite.yaml", "--auto", "evaluate+promote"],
+        [sys.executable, "-m", "evalkit.cli", *protect],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
     )  # fmt: skip
 
