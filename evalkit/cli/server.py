@@ -37,7 +37,7 @@ def server(
       evalkit server
       MLFLOW_TRACKING_URI=postgresql://evalkit:…@db/mlflow evalkit server --host 0.0.0.0 --artifacts s3://bucket
     """
-    from evalkit.server.serving import ServerDiedError, make_plan, run_server, shown_store, worker_exists
+    from evalkit.server.serving import ServerDiedError, is_loopback, make_plan, run_server, shown_store
 
     if store is not None:
         _check_no_password(store)
@@ -48,18 +48,26 @@ def server(
         store=store,
         artifacts=artifacts,
         auth=auth,
-        worker=not no_jobs and worker_exists(),
+        worker=not no_jobs and _worker_exists(),
         processes=processes,
         allowed_hosts=hosts,
     )
     login = "users log in" if plan.login else "without login, for this machine"
     note(f"store {shown_store(plan)}, artifacts {plan.artifacts}; {login}")
+    if not is_loopback(host):
+        note("passwords and tokens are sent as they are: put a proxy with TLS in front")
     try:
         run_server(plan, ready=lambda url: click.echo(f"evalkit serves at {url}"), say=note)
     except ServerDiedError as error:
         note(f"error: {error}")
         return error.exit_code
     return 0
+
+
+def _worker_exists() -> bool:
+    """Whether this evalkit has the command `evalkit worker`."""
+    context = click.get_current_context().find_root()
+    return isinstance(context.command, click.Group) and context.command.get_command(context, "worker") is not None
 
 
 def _check_no_password(store: str) -> None:

@@ -41,9 +41,9 @@ def add(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     The password is asked for, or read from EVALKIT_PASSWORD. A user without a role is one of MLflow's alone: its
     permissions say what they may write there, and here they read.
     """
-    password = _ask_password()
+    secret = _ask_password()
     with _accounts() as accounts:
-        made = accounts.add(name, password, roles, actor=_me())
+        made = accounts.add(name, secret, roles, actor=_me())
     _tell(made, "new", as_json=as_json)
 
 
@@ -71,6 +71,17 @@ def roles(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     with _accounts() as accounts:
         changed = accounts.set_roles(name, roles, actor=_me())
     _tell(changed, "changed", as_json=as_json)
+
+
+@user.command(short_help="Give a user another password.")
+@click.argument("name")
+@json_option
+def password(name: str, as_json: bool) -> None:
+    """Give the user NAME another password, asked for or read from EVALKIT_PASSWORD; tokens stay as they are."""
+    new = _ask_password()
+    with _accounts() as accounts:
+        changed = accounts.set_password(name, new)
+    _tell(changed, "changed the password of", as_json=as_json)
 
 
 @user.command(short_help="Remove a user.")

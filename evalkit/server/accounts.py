@@ -121,6 +121,20 @@ class Accounts:
             user = self._store.update_user(username, is_admin=ADMIN in wanted)
         return self._account(user)
 
+    def set_password(self, username: str, password: str) -> Account:
+        """Give a user another password.
+
+        Raises:
+            InputError: no such user, or the password is too short.
+        """
+        from mlflow.exceptions import MlflowException
+
+        self._known(username)
+        try:
+            return self._account(self._store.update_user(username, password=password))
+        except MlflowException as error:
+            raise InputError(str(error.message)) from None
+
     def remove(self, username: str, *, actor: str) -> Account:
         """Remove a user with roles and tokens.
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 
 from metrics.errors import InputError
@@ -20,6 +21,10 @@ STORE, ARTIFACTS = "_EVALKIT_SERVER_STORE", "_EVALKIT_SERVER_ARTIFACTS"
 ADMIN_PASSWORD = "EVALKIT_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
 
 _GENERATED_BYTES = 18
+PATIENCE = 15.0
+"""Seconds from one request to end to the next."""
+_LAST_REQUESTS = 10
+"""Seconds that requests under way get when the server ends."""
 
 
 def hold_on(descriptor: int) -> None:
@@ -28,7 +33,10 @@ def hold_on(descriptor: int) -> None:
     def wait() -> None:
         while os.read(descriptor, 1):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(2):  # the first time asks to finish, the second to stop at once
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(PATIENCE)
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True, name="lifeline").start()
 
@@ -61,6 +69,7 @@ def serve_web() -> None:
         workers=int(os.environ[PROCESSES]),
         log_level="warning",
         server_header=False,
+        timeout_graceful_shutdown=_LAST_REQUESTS,
     )
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from evalkit.server.identity import Login, acting_as, owner
 from evalkit.server.logins import FailedLogins, Logins, read_header
-from evalkit.server.permissions import OWN, SAFE, only_labels, only_reads
+from evalkit.server.permissions import OWN, SAFE, concerns_oneself, only_labels, only_reads
 from registry.actors import LABELER, VIEWER
 
 Scope = MutableMapping[str, Any]
@@ -27,6 +27,7 @@ OPEN = frozenset({"/health", "/healthz", "/readyz"})
 """What answers without login, exactly so."""
 
 _AT_ONCE = 8
+_CORS = b"access-control-"
 _PREFLIGHT = "access-control-request-method"
 _GATEWAY, _GATEWAY_HEADER = "/gateway/", "x-mlflow-authorization"
 
@@ -86,9 +87,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = self._hardened(send)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = self._hardened(send, secluded=self._elsewhere(headers))
         try:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             login = await self._admit(scope, headers)
         except RefusedRequestError as refused:
             await _refuse(answer, refused)
@@ -150,16 +151,24 @@ class Guard:
         """Whether a page of another origin sent a request that writes; browsers add the login by themselves."""
         if method in SAFE:
             return False
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        if origin in self._origins:
+        if headers.get("origin") in self._origins:
             return False
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            return True
-        return site not in {"same-origin", "none"}
+        return self._elsewhere(headers) or headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}
 
-    def _hardened(self, send: Send) -> Send:
+    def _elsewhere(self, headers: dict[str, str]) -> bool:
+        """Whether the page that asks is of another origin, and none that was allowed."""
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins:
+            return False
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+    def _hardened(self, send: Send, *, secluded: bool) -> Send:
         async def answer(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                if secluded:  # MLflow would let every page of this machine read what it answers
+                    message["headers"] = [
+                        pair for pair in message.get("headers", ()) if not pair[0].lower().startswith(_CORS)
+                    ]
                 there = {name.lower() for name, _ in message.get("headers", ())}
                 more = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"same-origin"}
                 if not self._frames:
@@ -178,7 +187,7 @@ def _identify(logins: Logins | None, credentials: Any) -> Login | None:
 
 
 def _check_writes(login: Login, method: str, path: str) -> None:
-    if not login.reads_only or only_reads(method, path):
+    if not login.reads_only or only_reads(method, path) or concerns_oneself(path):
         return
     if login.labels and (path.startswith(OWN) or only_labels(path)):
         return  # evalkit's own routes say themselves what they need

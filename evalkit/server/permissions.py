@@ -33,12 +33,20 @@ _LABELS = re.compile(
 )
 """Requests of MLflow's that write what a person says about an output."""
 
+_OWN_PASSWORD = re.compile(rf"{_API}users/update-password")
+"""Everybody's own affair: MLflow asks for the old password, or for an admin."""
+
 OWN = "/evalkit/"
 
 
 def only_reads(method: str, path: str) -> bool:
     """Whether a request changes nothing."""
     return method in SAFE or (method == "POST" and _READS.fullmatch(path) is not None)
+
+
+def concerns_oneself(path: str) -> bool:
+    """Whether a writing request of MLflow's changes nothing but the sender's own account."""
+    return _OWN_PASSWORD.fullmatch(path) is not None
 
 
 def only_labels(path: str) -> bool:

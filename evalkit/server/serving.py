@@ -20,13 +20,12 @@ from types import FrameType
 
 from evalkit.config import load_settings, without_password
 from evalkit.server.app import IDENTITY, WORKER_TOKEN
-from evalkit.server.child import ADMIN_PASSWORD, ARTIFACTS, HOST, LIFELINE, PORT, PROCESSES, STORE
+from evalkit.server.child import ADMIN_PASSWORD, ARTIFACTS, HOST, LIFELINE, PATIENCE, PORT, PROCESSES, STORE
 from evalkit.server.database import server_database
 from metrics.errors import InputError
 from registry.mlflow_store import SCHEME
 
 READY_SECONDS = 180.0
-GRACE_SECONDS = 15.0
 FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS = 1.0, 60.0, 300.0
 """A worker that died is started again after a pause that doubles, and begins anew once it held out."""
 
@@ -117,13 +116,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def worker_exists() -> bool:
-    """Whether this evalkit has the command `evalkit worker`."""
-    from evalkit.cli.app import app
-
-    return app.get_command(app.make_context("evalkit", [], resilient_parsing=True), "worker") is not None
 
 
 def run_server(plan: Plan, ready: Callable[[str], None], say: Callable[[str], None]) -> None:
@@ -257,12 +249,13 @@ def _on_signals(ending: list[int]) -> Iterator[None]:
 def _end(process: subprocess.Popen[bytes] | None) -> None:
     if process is None or process.poll() is not None:
         return
-    process.terminate()
-    try:
-        process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    for _ in range(2):  # the first time asks to finish, the second to stop at once
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+            return
+    process.kill()
+    process.wait()
 
 
 def _how(process: subprocess.Popen[bytes]) -> str:

@@ -62,12 +62,12 @@ class Served:
         return (self.folder / "stdout").read_text() + (self.folder / "stderr").read_text()
 
 
-def start(folder: Path, *arguments: str, wait: bool = True, **environment: str) -> Served:
+def start(folder: Path, *arguments: str, wait: bool = True, jobs: bool = False, **environment: str) -> Served:
     """Start `evalkit server` in a folder."""
     (folder / "evalkit.toml").touch()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "EVALKIT_"))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "evalkit.cli", "server", "--port", "0", "--no-jobs", *arguments],
+        [sys.executable, "-m", "evalkit.cli", "server", "--port", "0", *([] if jobs else ["--no-jobs"]), *arguments],
         cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT), **environment}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=(folder / "stdout").open("wb"), stderr=(folder / "stderr").open("wb"),
     )  # fmt: skip

@@ -44,7 +44,7 @@ async def _echo(request: Request) -> JSONResponse:
         "actor": intent().actor.name, "roles": sorted(intent().actor.roles), "in_thread": in_thread[0].name,
         "authorization": request.headers.get("authorization"), "thread": in_thread[1],
         "agent": request.headers.get("x-mlflow-authorization"),
-    })  # fmt: skip
+    }, headers={"Access-Control-Allow-Origin": request.headers.get("origin", "*")})  # fmt: skip
 
 
 def client(mode: Mode = Mode.LOGIN, *, book: Any = None, **settings: Any) -> TestClient:
@@ -177,6 +177,14 @@ def test_origins_that_were_allowed():
     assert served.options("/x", headers=page).status_code == 401
     assert served.options("/x", headers={**preflight, "Origin": "https://evil.test"}).status_code == 401
     assert served.post("/x", headers={**page, **preflight}).status_code == 401
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_pages_of_other_origins_read_nothing(mode: Mode):
+    served = client(mode, origins=["https://lab.test"])
+    for origin, reads in (("http://localhost:3000", False), ("https://lab.test", True), ("http://evalkit.test", True)):
+        answer = served.get("/x", headers={**basic("root"), "Origin": origin})
+        assert ("access-control-allow-origin" in answer.headers) is reads, origin
 
 
 def test_reading_from_elsewhere_needs_a_login_as_always():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.server.guard import OPEN
-from evalkit.server.permissions import SAFE, only_labels, only_reads
+from evalkit.server.permissions import SAFE, concerns_oneself, only_labels, only_reads
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,10 @@ def test_viewers_change_nothing(login_server: Any, routes: list[Any]):
     for _, method, path in routes:
         if method in WRITES and "acts as viewer" not in login_server.raw(method, path, "vera", {}).text:
             open_to_viewers.add((method, path))
-    assert open_to_viewers == {(m, p) for _, m, p in routes if m in WRITES and only_reads(m, p)}
+    assert open_to_viewers == {
+        (m, p) for _, m, p in routes if m in WRITES and (only_reads(m, p) or concerns_oneself(p))
+    }
+    assert ("PATCH", "/api/2.0/mlflow/users/update-password") in open_to_viewers
     assert ("POST", "/api/2.0/mlflow/runs/search") in open_to_viewers
 
 
@@ -79,7 +82,7 @@ def test_labelers_write_labels_alone(login_server: Any, routes: list[Any]):
     assert sum(only_labels(path) for _, path in mlflow) >= 8
     for method, path in mlflow:
         refused = "acts as labeler" in login_server.raw(method, path, "lars", {}).text
-        assert refused is not only_labels(path), (method, path)
+        assert refused is not (only_labels(path) or concerns_oneself(path)), (method, path)
 
 
 @pytest.mark.parametrize("who", ["vera", "lars", "eva", "anna", "olga", "admin"])
@@ -110,6 +113,20 @@ def test_users_are_the_admins_affair(login_server: Any):
         admin = {"username": who, "is_admin": True}
         assert login_server.raw("PATCH", "/api/2.0/mlflow/users/update-admin", who, admin).status_code == 403, who
     assert login_server.raw("POST", "/api/2.0/mlflow/users/create", "admin", body).status_code == 200
+
+
+def test_everybody_changes_the_own_password_alone(login_server: Any):
+    change = "/api/2.0/mlflow/users/update-password"
+    other = {"username": "anna", "password": "another long password"}
+    assert login_server.raw("PATCH", change, "vera", other).status_code == 403
+    own = {"username": "vera", "password": "another long password"}
+    assert login_server.raw("PATCH", change, "vera", own).status_code == 400
+    own["current_password"] = "correct horse battery"
+    assert login_server.raw("PATCH", change, "vera", own).status_code == 200
+    assert login_server.raw("GET", "/version", "vera").status_code == 401
+    back = {"username": "vera", "password": "correct horse battery"}
+    assert login_server.raw("PATCH", change, "admin", back).status_code == 200
+    assert login_server.raw("GET", "/version", "vera").status_code == 200
 
 
 def test_methods_that_are_safe_are_not_writes():

@@ -44,7 +44,7 @@ _RUN = """
 import subprocess, sys
 from evalkit.server import serving
 from evalkit.server.serving import make_plan, run_server, ServerDiedError
-serving.FIRST_PAUSE = 0.2
+serving.FIRST_PAUSE, serving.PATIENCE = 0.2, 1
 stand_ins = {"web": sys.argv[1], "worker": sys.argv[2]}
 popen = subprocess.Popen
 def start(command, **more):
@@ -129,6 +129,39 @@ def test_nothing_outlives_a_server_that_was_killed(group: Any):
     started.process.wait()
     gone, alive = psutil.wait_procs(both, timeout=10)
     assert len(gone) == 2 and not alive
+
+
+_BUSY = """
+import os, signal, time
+from evalkit.server import child
+child.PATIENCE = 1
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: (asked.append(1), len(asked) == LIMIT and os._exit(0)))
+child.hold_on(int(os.environ["_EVALKIT_SERVER_LIFELINE"]))
+open("workers", "a").write(f"{os.getpid()}\\n")
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("limit", ["2", "9"])
+def test_a_worker_that_is_busy_is_asked_twice_and_then_ended(group: Any, limit: str):
+    started = group(worker=_BUSY.replace("LIMIT", limit))
+    _, worker = started.ready()
+    begun = time.monotonic()
+    started.process.terminate()
+    assert started.process.wait(20) == 0
+    assert not worker.is_running()
+    assert time.monotonic() - begun > 0.9
+
+
+@pytest.mark.parametrize("limit", ["2", "9"])
+def test_a_busy_worker_does_not_outlive_a_server_that_was_killed(group: Any, limit: str):
+    started = group(worker=_BUSY.replace("LIMIT", limit))
+    _, worker = started.ready()
+    started.process.kill()
+    started.process.wait()
+    assert not psutil.wait_procs([worker], timeout=15)[1]
 
 
 def test_a_worker_that_died_is_started_again(group: Any):

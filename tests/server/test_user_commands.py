@@ -42,6 +42,7 @@ def test_users_come_change_and_go(evalkit: Any):
     assert evalkit("user", "roles", "eva")[1] == "changed: eva: no roles\n"
     shown = json.loads(evalkit("user", "list", "--json")[1])
     assert [(user["username"], user["roles"]) for user in shown] == [("eva", []), ("root", ["admin"])]
+    assert evalkit("user", "password", "eva")[1] == "changed the password of: eva: no roles\n"
     assert evalkit("user", "remove", "eva")[1] == "removed: eva: no roles\n"
     code, _, error = evalkit("user", "remove", "eva")
     assert (code, error) == (2, "error: no user 'eva'; see `evalkit user list`\n")
@@ -76,6 +77,7 @@ def test_tokens_live_for_a_time(evalkit: Any):
     [
         (("user", "add", "eva", "--role", "owner"), "'owner' is not one of"),
         (("user", "roles", "nobody", "viewer"), "no user 'nobody'"),
+        (("user", "password", "nobody"), "no user 'nobody'"),
         (("token", "create", "nobody"), "no user 'nobody'"),
         (("token", "create", "olga", "--role", "approver"), "has not got the role approver"),
         (("token", "create", "olga", "--expires", "soon"), "is not a time"),

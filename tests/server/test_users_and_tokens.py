@@ -65,6 +65,15 @@ def test_a_changed_password_is_not_remembered(accounts: Accounts):
     assert accounts.authenticate("eva", "another long password") is None
 
 
+def test_a_password_is_set_anew(accounts: Accounts):
+    accounts.set_password("root", "another long password")
+    assert accounts.authenticate("root", PASSWORD) is None
+    assert accounts.authenticate("root", "another long password")
+    with pytest.raises(InputError, match=r"[Pp]assword"):
+        accounts.set_password("root", "short")
+    assert accounts.authenticate("root", "another long password")
+
+
 def test_hashing_is_done_once(accounts: Accounts, monkeypatch: pytest.MonkeyPatch):
     import werkzeug.security
 
@@ -279,6 +288,14 @@ def test_a_namesake_inherits_nothing(accounts: Accounts, how: str):
     assert again.user_id != eva.user_id
     assert accounts.find("eva").roles == frozenset()  # type: ignore[union-attr]
     assert roles(accounts, secret) is None
+
+
+def test_a_namesake_that_mlflow_made_inherits_nothing(accounts: Accounts):
+    accounts.add("eva", PASSWORD, ["approver"], actor="test")
+    accounts.add("between", PASSWORD, [], actor="test")
+    accounts._store.delete_user("eva")
+    accounts._store.create_user("eva", PASSWORD)
+    assert accounts.find("eva").roles == frozenset()  # type: ignore[union-attr]
 
 
 def test_an_id_that_is_used_again_inherits_nothing(accounts: Accounts):
