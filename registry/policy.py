@@ -182,7 +182,11 @@ def _policy(row: PolicyRow) -> Policy:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a pattern, in which ``*`` stands for any text, is one of a model's name."""
-    return re.match(".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z", name, re.DOTALL) is not None
+    return _regex(pattern).match(name) is not None
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z", re.DOTALL)
 
 
 def _glob(pattern: str) -> str:

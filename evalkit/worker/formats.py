@@ -15,6 +15,9 @@ from registry.spec import SuiteSpec, Task
 PICKLED = frozenset({".pkl", ".pickle", ".joblib", ".skops", ".pt", ".pth", ".ckpt", ".bin", ".dill", ".npy"})
 _WEIGHTS = frozenset({"transformers", "diffusers"})
 _TABLES = frozenset({"outputs", "images"})
+_STORES = frozenset({"s3", "gs", "abfss", "wasbs"})
+_PROXY = "mlflow-artifacts"
+_NOWHERE = ("unreadable", None, None)
 
 
 class RefusedFormatError(InputError):
@@ -70,6 +73,26 @@ def describe_files(generator: Mapping[str, Any], folder: Path) -> dict[str, Any]
     return found | {key: Path(found[key]).relative_to(root).as_posix() for key in paths} | dict(generator)
 
 
+def check_location(location: str, tracking_uri: str) -> None:
+    """Refuse files on a host of the version's choice: MLflow's client would go there, and log in with our token.
+
+    Args:
+        location: the artifact folder that the version's source leads to.
+        tracking_uri: MLflow's address, whose own artifacts are fetched.
+
+    Raises:
+        RefusedFormatError: it is neither among the server's artifacts nor in an object store.
+    """
+    scheme, host, _ = _origin(location)
+    if (location.startswith(("/", "file:///")) and not location.startswith("//")) or scheme in _STORES:
+        return
+    if scheme == _PROXY and (host is None or host == _origin(tracking_uri)[1]):
+        return
+    if scheme in {"http", "https"} and location.startswith(f"{tracking_uri.rstrip('/')}/api/2.0/{_PROXY}/artifacts/"):
+        return
+    raise RefusedFormatError("its files are on another host than the server's artifacts; log them to MLflow")
+
+
 def check_suite(spec: SuiteSpec, *, brought: bool) -> None:
     """Refuse a suite that runs code or names variables; one that the version brings may not ask others either.
 
@@ -103,7 +126,7 @@ def needs_files(spec: SuiteSpec) -> bool:
 
 def _check_endpoint(url: str, endpoints: Sequence[str]) -> None:
     for known in endpoints:
-        if _origin(url) == _origin(known) and f"{urlsplit(url).path.rstrip('/')}/".startswith(
+        if _origin(url) == _origin(known) != _NOWHERE and f"{urlsplit(url).path.rstrip('/')}/".startswith(
             f"{urlsplit(known).path.rstrip('/')}/"
         ):
             return
@@ -117,10 +140,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
         parts = urlsplit(url)
         standard = {"http": 80, "https": 443}.get(parts.scheme)
         if parts.username or parts.password or ".." in parts.path or "%" in parts.path or "\\" in url:
-            return "", None, None
+            return _NOWHERE
         return parts.scheme, parts.hostname, parts.port or standard
     except ValueError:
-        return "", None, None
+        return _NOWHERE
 
 
 def _check_exported(path: Path) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 
 from evalkit.api import compared_with
 from evalkit.session import Session
-from evalkit.worker.formats import RefusedFormatError, check_model, check_suite, describe_files
+from evalkit.worker.formats import (
+    RefusedFormatError,
+    check_location,
+    check_model,
+    check_suite,
+    describe_files,
+)
 from evalkit.worker.suites import Chosen, NeedsSuiteError, choose_suite
 from metrics.errors import InputError
 from registry.actors import EVALUATOR, Actor, acting
@@ -120,6 +126,7 @@ def _prepare(
     lease = registry.acquire(f"register:{held.name}", wait=_WAIT)  # `evalkit register` may be about to say the suite
     known = registry.known(held)
     registry.release(lease)
+    check_location(registry.mlflow.location(str(held.source)), session.settings.tracking_uri)
     files = scratch / FILES
     if not files.exists():
         with registry.mlflow.downloaded(str(held.source)) as folder:

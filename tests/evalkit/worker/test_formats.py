@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.worker.formats import RefusedFormatError, check_model, describe_files, needs_files
+from evalkit.worker.formats import RefusedFormatError, check_location, check_model, describe_files, needs_files
 from registry.suite import Suite
 
 OWN = "flavors: {{evalkit: {{generator: {0}}}}}"
@@ -95,6 +95,31 @@ def test_only_endpoints_that_the_owner_named(tmp_path):
     ):  # fmt: skip
         with pytest.raises(RefusedFormatError):
             ask(other)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/srv/artifacts/1/a", "file:///srv/my%20artifacts/1/a", "s3://bucket/1/a", "mlflow-artifacts:/1/a",
+        "mlflow-artifacts://mlflow:5000/1/a", "http://mlflow:5000/api/2.0/mlflow-artifacts/artifacts/1/a",
+    ],
+)  # fmt: skip
+def test_files_among_the_servers_artifacts_or_in_a_store(location):
+    check_location(location, "http://mlflow:5000")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/latest/meta-data", "https://evil.example.org/model", "mlflow-artifacts://evil/1/a",
+        "http://mlflow:5000.evil/api/2.0/mlflow-artifacts/artifacts/1", "http://mlflow:5000@evil/1", "ftp://evil/model",
+        "http://mlflow:5000/api/2.0/mlflow-artifacts/artifacts/../../../admin", "sftp://evil/m", "models",
+        "relative/path", "file://evil/share", "//evil/share", "dbfs:/m", "hdfs://evil/m", "http://mlflow:5000/1/a", "http://[::1/",
+    ],
+)  # fmt: skip
+def test_files_on_a_host_of_the_versions_choice(location):
+    with pytest.raises(RefusedFormatError, match="another host"):
+        check_location(location, "http://mlflow:5000")
 
 
 @pytest.mark.parametrize(

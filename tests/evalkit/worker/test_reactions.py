@@ -157,6 +157,15 @@ def test_what_could_run_code_is_refused_unregistered_and_the_page_says_why(proje
     assert project.session.registry.known(page) is None
 
 
+def test_nothing_is_fetched_from_a_host_of_the_versions_choice(project, monkeypatch):
+    project.policy()
+    project.client.create_registered_model("bot")
+    project.client.create_model_version("bot", "http://169.254.169.254/latest/meta-data")
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", lambda *given, **named: pytest.fail("fetched"))
+    done = project.react()
+    assert (done.outcome, "another host" in done.detail) == ("refused", True)
+
+
 def test_a_generator_in_a_tag_is_judged_like_any_other(project):
     project.policy()
     register(project, tags={"evalkit.generator": json.dumps({"adapter": "callable", "call": "os:getcwd"})})

@@ -160,7 +160,7 @@ def test_registered_by_a_stock_client_judged_promoted_shown_and_the_bad_one_refu
         text = driver.run("return document.body.innerText")
         assert "evalkit: PASS" in text
         assert "champion" in text
-        show(driver, pictures, f"{gated.url}/#/models/{name}/versions/{bad}", "the gate says fail", "reaction-failed")
+        show(driver, pictures, f"{gated.url}/#/models/{name}/versions/{bad}", "the gate says fail", None)
         assert "evalkit: FAIL" in driver.run("return document.body.innerText")
         ask_for_alias(driver, "champion")
         wait_for_text(driver, "evalkit refuses (decision)")
@@ -189,12 +189,12 @@ def wait_for_text(driver: Any, expected: str) -> None:
     time.sleep(0.5)
 
 
-def show(driver: Any, pictures: Any, url: str, expected: str, picture: str) -> None:
+def show(driver: Any, pictures: Any, url: str, expected: str, picture: str | None) -> None:
     driver.view(1280, 900)
     driver.open(url, expected)
     keep(driver, pictures, picture)
 
 
-def keep(driver: Any, pictures: Any, picture: str) -> None:
-    if os.environ.get("EVALKIT_WRITE_DOCS"):
+def keep(driver: Any, pictures: Any, picture: str | None) -> None:
+    if picture and os.environ.get("EVALKIT_WRITE_DOCS"):
         (ROOT / "docs" / "images" / f"{picture}.png").write_bytes(pictures.smaller(driver.screenshot()))

@@ -12,6 +12,7 @@ from evalkit.server.api import PREFIX, router
 ROLES = ("viewer", "labeler", "evaluator", "approver", "admin")
 READERS = frozenset(ROLES)
 EVALUATORS = frozenset({"evaluator", "admin"})
+TELLERS = frozenset({"labeler", "evaluator", "admin"})
 APPROVERS = frozenset({"approver", "admin"})
 KEY = "0190b0c8-7c1a-7000-8000-000000000000"
 DIGEST = "sha256:" + "0" * 64
@@ -43,6 +44,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("PUT", "/policies/{pattern}"): (frozenset({"admin"}), {"aliases": ["latest"]}),
     ("DELETE", "/policies/{pattern}"): (frozenset({"admin"}), None),
     ("GET", "/calibrations"): (READERS, None),
+    ("POST", "/streams/{stream}/records"): (TELLERS, [{"latency": -1}]),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
