@@ -238,3 +238,33 @@ def test_errors_are_one_line(command: Any, monkeypatch: pytest.MonkeyPatch, serv
     monkeypatch.delenv("EVALKIT_SERVER")
     status, _, err = command("check", "models:/x/1", "--on-server")
     assert (status, "--on-server needs a server" in err) == (2, True)
+
+
+def test_an_endpoint_is_logged_by_the_server(command: Any, server: tuple[str, Path]):
+    suite = "suite: asked\ntasks:\n  t: {data: golden.jsonl, columns: {id: id, prompt: question}, score: [empty]}\n"
+    Path("asked.yaml").write_text(suite)
+    model = "openai:/small@http://127.0.0.1:9/v1"
+    status, made, err = command("register", "asked", "--model", model, "--suite", "asked.yaml", "--json")
+    assert status == 0, err
+    assert (made["generator"]["adapter"], made["kind"]) == ("openai", "llm")
+    assert list((server[1] / "store").rglob("evalkit/suite-*.yaml"))
+    assert not (server[1] / "mlruns").exists()
+
+
+def test_functions_that_somebody_else_has_named_do_not_run_here(command: Any, tmp_path: Path):
+    """A suite from the server names a Python function; so may a file that is one's own."""
+    (tmp_path / "bot.py").write_text(
+        "from pathlib import Path\n\ndef answer(prompt):\n    Path('ran').touch()\n    return prompt\n"
+    )
+    called = (tmp_path / "suite.yaml").read_text().replace("    outputs: outputs.jsonl\n", "")
+    called = called.replace("    score:", '    generate: {call: "bot:answer"}\n    score:')
+    (tmp_path / "called.yaml").write_text(called)
+    status, _, err = command("register", "called", "--model", "outputs.jsonl", "--suite", "called.yaml")
+    assert status == 0, err
+    shutil.rmtree(tmp_path / ".evalkit")  # as on the machine of somebody else
+    status, _, err = command("check", "models:/called/1")
+    assert (status, "runs the Python function 'bot:answer'" in err) == (2, True), err
+    assert not (tmp_path / "ran").exists()
+    status, card, err = command("evaluate", "models:/called/1", "--suite", "called.yaml", "--json")
+    assert (status, (tmp_path / "ran").exists()) == (0, True), err
+    assert "golden/exact_match" in {line["name"] for section in card["sections"] for line in section["lines"]}
