@@ -67,7 +67,9 @@ def test_every_route_is_in_the_table():
 @pytest.mark.parametrize(("method", "path"), sorted(ROUTES), ids="-".join)
 def test_who_may(served: Any, method: str, path: str):
     allowed, body = ROUTES[method, path]
-    path = path.format(name="nobodys", version="99", alias="champion", key=KEY, digest=DIGEST, pattern="nobodys")
+    path = path.format(
+        name="nobodys", version="99", alias="champion", key=KEY, digest=DIGEST, pattern="nobodys", stream="x"
+    )
     more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
     if isinstance(body, bytes):
         more = {"content": body, "headers": {"content-type": "application/zip"}}
