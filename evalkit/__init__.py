@@ -15,9 +15,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evalkit.api import check, compare, evaluate, gate, promote, register, score, show
     from evalkit.loading import load
+    from evalkit.monitoring import api as monitor
     from metrics.errors import InputError
 
-__all__ = ["InputError", "check", "compare", "evaluate", "gate", "load", "promote", "register", "score", "show"]
+__all__ = [
+    "InputError",
+    "check",
+    "compare",
+    "evaluate",
+    "gate",
+    "load",
+    "monitor",
+    "promote",
+    "register",
+    "score",
+    "show",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from evalkit.loading import load
 
         return load
+    if name == "monitor":
+        from evalkit.monitoring import api as monitor
+
+        return monitor
     if name in __all__:
         from evalkit import api
 

@@ -1,0 +1,105 @@
+"""Traces of an MLflow experiment, oldest first; one that is still running is waited for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from evalkit.config import without_password
+from evalkit.datasets.traces import row_of
+from evalkit.monitoring.cadence import HOUR_MS
+from evalkit.monitoring.fields import rows_of, utc_now
+from evalkit.monitoring.sources.base import Chunk, Watermark
+from evalkit.monitoring.spec import Columns, TraceSource
+from judges.records import FieldPath
+from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Trace
+
+_PAGE = 100
+_UNFINISHED = "IN_PROGRESS"
+_FAILED = "ERROR"
+_WAITED_FOR = HOUR_MS
+"""A trace that has been running for longer than this does not hold up the others."""
+
+
+class TraceReader:
+    """Reads the finished traces of an experiment.
+
+    The watermark is the time of request of the newest trace read, or of the oldest one that is still running, with the
+    ids read since then.
+
+    Args:
+        tracking_uri: MLflow's tracking store.
+        source: which experiment.
+        columns: paths such as ``inputs.question``; parts without one are found by their usual names.
+    """
+
+    def __init__(self, tracking_uri: str, source: TraceSource, columns: Columns) -> None:
+        self._uri, self._source = tracking_uri, source
+        named = columns.model_dump(exclude={"slices", "fields", "categories"}).values()
+        extra = (*columns.slices, *columns.fields, *columns.categories)
+        self._paths = {text: FieldPath.parse(text) for text in (*(value for value in named if value), *extra)}
+
+    def read(self, watermark: Watermark) -> Iterator[Chunk]:
+        """Yield finished traces that were requested since the watermark."""
+        since, seen = int(watermark.get("since", 0)), set(watermark.get("seen", ()))
+        read: dict[str, int] = {}
+        held: int | None = None
+        for page in self._pages(since):
+            rows = []
+            for trace in page:
+                info = trace.info
+                if str(info.state) == _UNFINISHED:
+                    if utc_now() - info.request_time < _WAITED_FOR:
+                        held = info.request_time if held is None else min(held, info.request_time)
+                    continue
+                if info.trace_id in seen:
+                    read[info.trace_id] = info.request_time
+                    continue
+                read[info.trace_id] = info.request_time
+                rows.append(self._row(trace))
+            newest = max(read.values(), default=since)
+            upto = newest if held is None else min(held, newest)
+            ids = sorted(key for key, at in read.items() if at >= upto)
+            yield Chunk(rows_of(rows), {"since": upto, "seen": ids})
+
+    def _row(self, trace: Trace) -> dict[str, Any]:
+        row = row_of(trace, self._paths)
+        row["id"] = trace.info.trace_id
+        row["time"] = trace.info.request_time
+        failed = str(trace.info.state) == _FAILED
+        return row | ({"error": "the call failed"} if failed else {})
+
+    def _pages(self, since: int) -> Iterator[list[Trace]]:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        client = MlflowClient(tracking_uri=self._uri)
+        experiment = client.get_experiment_by_name(self._source.experiment)
+        if experiment is None:
+            store = without_password(self._uri)
+            raise InputError(f"traces: there is no experiment '{self._source.experiment}' in {store}")
+        after = f"trace.timestamp_ms >= {since}"
+        wanted = f"{after} AND {self._source.filter}" if self._source.filter else after
+        token = None
+        while True:
+            try:
+                page = client.search_traces(
+                    locations=[experiment.experiment_id],
+                    filter_string=wanted,
+                    max_results=_PAGE,
+                    order_by=["timestamp_ms ASC"],
+                    page_token=token,
+                )
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                shown = json.dumps(self._source.filter)
+                raise InputError(f"traces: MLflow refuses the filter {shown} ({error.message})") from None
+            yield list(page)
+            token = page.token
+            if not token:
+                return
