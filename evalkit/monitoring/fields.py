@@ -206,6 +206,7 @@ def times(values: Values | None, n: int) -> pa.Array:
     """UTC milliseconds ``[n]`` of times, ISO 8601 texts, or seconds or milliseconds since 1970."""
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if values is None:
         return pa.nulls(n, pa.int64())
@@ -215,13 +216,15 @@ def times(values: Values | None, n: int) -> pa.Array:
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             return _since_1970(values.to_numpy(zero_copy_only=False))
         values = values.to_pylist()
-    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-        return _since_1970(np.array([math.nan if v is None else v for v in values], dtype=np.float64))
-    texts = [value.isoformat() if isinstance(value, datetime) else value for value in values]
-    texts = [value if isinstance(value, str) else None for value in texts]
+    plain = [v if isinstance(v, int | float) and not isinstance(v, bool) else math.nan for v in values]
+    texts = [v.isoformat() if isinstance(v, datetime) else v if isinstance(v, str) else None for v in values]
+    counted = _since_1970(np.array(plain, dtype=np.float64))
+    if not any(texts):
+        return counted
     moments = pd.to_datetime(pd.Series(texts, dtype="object"), utc=True, format="ISO8601", errors="coerce")
     whole = moments.to_numpy(dtype="datetime64[ms]")
-    return pa.array(np.where(np.isnat(whole), 0, whole.astype(np.int64)), mask=np.isnat(whole))
+    written = pa.array(np.where(np.isnat(whole), 0, whole.astype(np.int64)), mask=np.isnat(whole))
+    return pc.coalesce(counted, written)
 
 
 def _since_1970(given: NDArray[Any]) -> pa.Array:

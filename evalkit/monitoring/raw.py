@@ -48,7 +48,10 @@ class RawStore:
             part.replace(place / f"{read:012d}.parquet")
 
     def read(self, start: int, end: int) -> pa.Table:
-        """Rows with event time in ``[start, end)``, one per id: what came later completes and corrects it."""
+        """Rows with event time in ``[start, end)``, one per id: what came later completes and corrects it.
+
+        They are in the order of time and id, whenever they came in: equal rows give equal states.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -60,7 +63,8 @@ class RawStore:
             parts.append(_conformed(found, self._schema))
         if not parts:
             return self._schema.empty_table()
-        return _one_per_id(pa.concat_tables(parts).combine_chunks())
+        merged = _one_per_id(pa.concat_tables(parts).combine_chunks())
+        return merged.sort_by([("event_time", "ascending"), ("id", "ascending")]).combine_chunks()
 
     def forget_before(self, moment: int) -> list[str]:
         """Remove the days that end before `moment`; returns their names."""
@@ -100,7 +104,7 @@ def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _one_per_id(table: pa.Table) -> pa.Table:
-    """Merge rows of one id: the last value of each column that is there; order is that of first appearance."""
+    """Merge rows of one id: the last value of each column that is there."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
