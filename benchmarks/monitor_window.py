@@ -44,7 +44,7 @@ class Peak:
     def __enter__(self) -> Peak:
         self.bytes, self._open = 0, True
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.started = time.perf_counter()
+        self.started, self._cpu = time.perf_counter(), time.process_time()
         self._thread.start()
         return self
 
@@ -55,7 +55,7 @@ class Peak:
             time.sleep(0.02)
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self.started
+        self.seconds, self.cpu = time.perf_counter() - self.started, time.process_time() - self._cpu
         self._open = False
         self._thread.join()
 
@@ -116,7 +116,7 @@ def main(rows: int, days: int) -> None:
             numbers = sum(len(found) for result in report.windows for found in result.signals.values())
             size = sum(result.window.rows for result in report.windows)
             print(
-                f"day {day}: {size:,} rows, {numbers} signals, {window.seconds:.1f} s, "
+                f"day {day}: {size:,} rows, {numbers} signals, {window.seconds:.1f} s ({window.cpu:.1f} s of CPU), "
                 f"peak {window.bytes / 2**20:.0f} MiB"
             )
         shutil.rmtree(next((home / ".evalkit" / "monitors").iterdir()) / "raw")

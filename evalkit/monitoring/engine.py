@@ -240,7 +240,9 @@ class Run:
 
     def _retain(self) -> None:
         kept = self.definition.spec.retention
-        self._raw.forget_before(self._now - kept.raw)
+        # Rows of a window that is still to be computed are kept: without them it would look like a day without data
+        waiting = [span.start for span in self.due() if span.known is None]
+        self._raw.forget_before(min([self._now - kept.raw, *waiting]))
         self._store.forget_states(self._monitor, self._now - kept.states)
 
 

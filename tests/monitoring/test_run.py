@@ -149,6 +149,18 @@ def test_retention_keeps_signals_and_refuses_rows_of_forgotten_windows(local: An
     assert local.values("operational", "rows")[0] == (100, 100)
 
 
+def test_raw_rows_wait_for_their_windows(local: Any, day_rows: Any):
+    """A backfill of one day leaves the others to be computed: their rows are not forgotten meanwhile."""
+    for day in range(3):
+        local.write(f"day-{day}", day_rows(day))
+    local.apply()
+    late = START + 90 * DAY
+    api.backfill("prod", "2026-05-02", "2026-05-03", now=late, settings=local.settings)
+    report = local.run(90)
+    assert [r.window.rows for r in report.windows[:2]] == [100, 100]
+    assert not list((local.folder / ".evalkit" / "monitors").glob("*/raw/2026-05-0*"))
+
+
 def test_a_killed_read_is_repeated_without_doubling(local: Any, day_rows: Any, monkeypatch: pytest.MonkeyPatch):
     local.write("day-0", day_rows(0))
     local.apply()
