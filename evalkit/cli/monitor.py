@@ -39,7 +39,7 @@ def new(path: str) -> None:
 @monitor.command()
 def schema() -> None:
     """Print the JSON Schema of monitors, for completion in editors."""
-    from evalkit.monitoring.definition import monitor_schema
+    from evalkit.monitoring.schema import monitor_schema
 
     print_json(monitor_schema())
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from evalkit.monitoring.cadence import parse_moment
-from evalkit.monitoring.checks import build_check, names
+from evalkit.monitoring.checks import build_check
 from evalkit.monitoring.checks.base import Check
 from evalkit.monitoring.spec import (
     Alert,
@@ -107,21 +107,6 @@ class Definition:
         source: dict[str, Any] = self.spec.source.model_dump(mode="json", exclude_defaults=True)
         source.pop("columns", None)
         return digest(source)
-
-
-def monitor_schema() -> dict[str, Any]:
-    """The JSON Schema of a monitor file, for completion in editors."""
-    schema: dict[str, Any] = MonitorSpec.model_json_schema(mode="validation")
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "evalkit monitor"
-    check = schema["$defs"]["CheckSpec"]
-    common = {name: check["properties"][name] for name in ("alert", "against", "every", "slices", "as")}
-    kinds = [
-        {"type": "object", "properties": {**common, kind: {}}, "required": [kind], "additionalProperties": False}
-        for kind in names()
-    ]
-    schema["$defs"]["CheckSpec"] = {"anyOf": [{"enum": sorted(names())}, *kinds]}
-    return schema
 
 
 def _container(path: Place) -> type[BaseModel] | None:

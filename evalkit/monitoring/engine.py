@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from evalkit.monitoring.store import MonitorStore, states_digest
 from evalkit.monitoring.tools import ProjectTools
 from evalkit.runner.progress import Progress, Report
 from judges.base import Usage
+from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.leases import Leases
 from registry.tables import DEFAULT_WORKSPACE
@@ -164,13 +166,15 @@ class Run:
         for check in checks if len(rows) else ():
             measured, error = self._measure(check, rows)
             if error is not None:
-                notes.append(error)
+                notes.append(f"{check.address} failed: {error}")
+                nothing = Estimate(math.nan, coverage=0.0, method="not computed: the check failed")
+                signals[check.address] = [Signal(check.kind, "", nothing, "failed", error)]
                 continue
             usage += measured.usage
             notes += measured.notes
             states[check.address] = check.identity, measured.states
             signals[check.address] = self._signals(check, measured, span)
-        status = EMPTY if not len(rows) else FAILED if checks and not signals else OK
+        status = EMPTY if not len(rows) else FAILED if checks and not states else OK
         window = WindowRecord(
             "", span.cadence.text, span.start, span.end, 0, status, len(rows), 0, self._monitor.digest,
             notes, {} if usage == Usage() else asdict(usage), None, 0,
@@ -188,7 +192,7 @@ class Run:
             return check.measure(rows, self._tools), None
         except Exception as error:  # one broken check leaves the others their window; the note says which and why
             told = str(error) if isinstance(error, InputError) else one_line(error)
-            return Measured(), f"{check.address} failed: {Redactor()(told)}"
+            return Measured(), Redactor()(told)
 
     def _signals(self, check: Check, measured: Measured, span: Span) -> list[Signal]:
         found = [*check.signals(measured.states, self._beside(check, span)), *measured.signals]

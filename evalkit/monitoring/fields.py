@@ -146,8 +146,9 @@ def text_column(values: Values | None, n: int) -> pa.Array:
             array = array.dictionary_decode()
         if not pa.types.is_nested(array.type) and not pa.types.is_binary(array.type):
             text = array.cast(pa.large_string())
-            longest = pc.max(pc.utf8_length(text)).as_py() or 0
-            return pc.utf8_slice_codeunits(text, 0, LONGEST) if longest > LONGEST else text
+            if (pc.max(pc.utf8_length(text)).as_py() or 0) > LONGEST:
+                text = pc.utf8_slice_codeunits(text, 0, LONGEST)
+            return pc.replace_substring(text, "\0", "") if pc.any(pc.match_substring(text, "\0")).as_py() else text
         values = array.to_pylist()
     return pa.array([_text(value) for value in values], type=pa.large_string())
 
@@ -156,8 +157,8 @@ def _text(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else text_of(value)
-    # A lone surrogate cannot be stored as UTF-8
-    return None if text is None else text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
+    # A lone surrogate cannot be stored as UTF-8, nor a zero byte in PostgreSQL
+    return None if text is None else text[:LONGEST].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def passages(values: Values | None, n: int) -> pa.Array:

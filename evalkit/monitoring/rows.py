@@ -21,6 +21,8 @@ ALL = ""
 """The slice of all rows."""
 OTHER = "(other)"
 MISSING = "(none)"
+LONGEST_VALUE = 100
+"""Characters of a slice's value that tell it apart."""
 MOST_VALUES = 50
 """Values of a slice that have signals of their own; the rows of rarer ones count as `OTHER`."""
 
@@ -79,7 +81,10 @@ class WindowRows:
         return {name.removeprefix(SLICE): self._common(name) for name in names}
 
     def _common(self, name: str) -> NDArray[Any]:
-        values = self.table[name].fill_null(MISSING).to_numpy().astype(str)
+        import pyarrow.compute as pc
+
+        column = pc.utf8_slice_codeunits(self.table[name].fill_null(MISSING), 0, LONGEST_VALUE)
+        values = column.to_numpy().astype(str)
         distinct, code, counts = np.unique(values, return_inverse=True, return_counts=True)
         if len(distinct) > MOST_VALUES:
             kept = np.argsort(-counts, kind="stable")[:MOST_VALUES]

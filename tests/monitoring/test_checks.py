@@ -240,6 +240,29 @@ def test_a_spent_budget_is_seen(tmp_path: Path):
     assert made.estimate.coverage == pytest.approx(0.3)
 
 
+def test_a_budget_that_is_spent_from_the_start_is_seen(tmp_path: Path):
+    check = check_of("  - {hallucination: {judge: told, sample: 100/day}}\n", tmp_path)
+    rows, wrong = _answers(300, 0.3, 5)
+    measured = check.measure(window(rows, check.monitor.source.columns), JudgeTools(JudgeOf(wrong, spent_after=0)))
+    assert measured.limits["judge"][0] == "budget spent"
+    found = {s.key: s.estimate for s in check.signals(measured.states, Beside()) if not s.slice}
+    assert (found["judge"].n, found["judge"].coverage) == (0, 0.0)
+    assert found["hallucination"] == found["embedded"]
+
+
+def test_without_a_model_to_ask_the_embedded_rate_is_kept(tmp_path: Path):
+    class Nobody(NoTools):
+        def judge(self, name: str, model: str | None) -> Any:
+            raise InputError("no model to ask")
+
+    check = check_of("  - {hallucination: {judge: told}}\n", tmp_path)
+    rows, _ = _answers(300, 0.3, 5)
+    measured = check.measure(window(rows, check.monitor.source.columns), Nobody())
+    assert measured.limits == {"judge": ("failed", "no model to ask")}
+    found = {s.key: s.estimate for s in check.signals(measured.states, Beside()) if not s.slice}
+    assert found["hallucination"].n == 300
+
+
 def test_every_slice_is_asked_about(tmp_path: Path):
     check = check_of("  - {hallucination: {judge: told, sample: 40/day, floor: 15}}\n", tmp_path)
     rows, wrong = _answers(1000, 0.3, 6)

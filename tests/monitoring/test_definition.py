@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.monitoring.cadence import DAY_MS, HOUR_MS, Cadence, parse_moment, utc_text
-from evalkit.monitoring.definition import Definition, monitor_schema
+from evalkit.monitoring.definition import Definition
+from evalkit.monitoring.schema import PUBLISHED, monitor_schema, render
 from evalkit.monitoring.template import TEMPLATE
 from metrics.errors import InputError
 
@@ -55,6 +56,10 @@ def test_the_documented_example_is_read_and_fits_its_schema():
     for text in (EXAMPLE, TEMPLATE):
         assert not list(validator.iter_errors(yaml.safe_load(text)))
     assert list(validator.iter_errors(yaml.safe_load(EXAMPLE.replace("toxicity", "toxicty"))))
+
+
+def test_the_published_schema_is_current():
+    assert PUBLISHED.read_text(encoding="utf-8") == render(), "run python -m evalkit.monitoring.schema"
 
 
 def test_the_template_is_a_monitor():

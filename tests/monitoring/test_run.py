@@ -78,6 +78,54 @@ def test_a_late_label_completes_its_row(local: Any, day_rows: Any):
     assert local.values("operational", "latency") == [(pytest.approx(0.95), 100)]
 
 
+def test_a_late_label_restates_what_rests_on_labels(project: Any, day_rows: Any):
+    rows = [{**row, "context": ["The word is a word."]} for row in day_rows(0)]
+    project.write("day-0", rows)
+    project.apply(MONITOR_OF_LABELS)
+    project.run(1)
+    assert "embedded" in _rate(project).estimand
+    project.append("day-0", [{"id": row["id"], "time": row["time"], "label": k % 2} for k, row in enumerate(rows[:60])])
+    report = project.run(1)
+    assert [(r.window.revision, r.window.rows, r.changed) for r in report.windows] == [(2, 100, True)]
+    made = _rate(project)
+    assert (made.n, made.value) == (60, pytest.approx(0.5))
+    assert "people" in made.estimand
+    assert project.values("operational", "latency") == [(pytest.approx(0.95), 100)], "the rest of the rows is kept"
+
+
+MONITOR_OF_LABELS = """\
+monitor: prod
+source:
+  files: generations
+  columns: {id: id, time: time, output: answer, latency: seconds}
+checks: [hallucination]
+"""
+
+
+def _rate(project: Any) -> Any:
+    found = api.history("prod", check="hallucination", key="hallucination", settings=project.settings)
+    return found[-1].signal.estimate
+
+
+def test_hostile_rows_go_all_the_way(project: Any, day_rows: Any):
+    """Zero bytes, lone surrogates, endless slices and structures: stored and shown on both databases."""
+    rows = day_rows(0)
+    rows[0] |= {"answer": "zero \x00 byte", "language": "\x00", "id": "i\x00d"}
+    rows[1] |= {"answer": "\ud800", "language": "\ud800"}
+    rows[2] |= {"answer": {"a": [1]}, "language": "x" * 150_000, "seconds": "slow"}
+    rows[3] |= {"answer": None, "language": None, "seconds": -1e308}
+    rows[4] |= {"language": "y" * 150_000 + "z", "seconds": float("inf")}
+    rows += [{"id": f"user-{k}", "time": START + k, "answer": "x", "language": f"user {k}"} for k in range(100)]
+    project.write("day-0", rows)
+    project.apply()
+    (result,) = project.run(1).windows
+    assert (result.window.status, result.window.rows, list(result.window.notes)) == ("ok", 200, [])
+    slices = {s.slice for found in result.signals.values() for s in found}
+    assert max(map(len, slices)) <= 120
+    assert len(slices) <= 53
+    assert project.run(1).windows == []
+
+
 def test_rows_read_again_change_nothing(local: Any, day_rows: Any):
     local.write("day-0", day_rows(0))
     local.apply()
@@ -231,7 +279,9 @@ def test_a_broken_check_leaves_the_others_their_window(local: Any, day_rows: Any
     (result,) = local.run(1).windows
     assert result.window.status == "ok"
     assert result.window.notes == ["toxicity failed: RuntimeError: out of order with key [redacted]"]
-    assert "toxicity" not in result.signals
+    (signal,) = result.signals["toxicity"]
+    assert (signal.verdict, signal.reason) == ("failed", "RuntimeError: out of order with key [redacted]")
+    assert math.isnan(signal.estimate.value)
     assert math.isclose(local.values("operational", "rows")[0][0], 100)
 
 

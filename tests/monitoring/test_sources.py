@@ -58,6 +58,20 @@ def test_files_are_read_on_from_where_they_were(tmp_path: Path):
     assert _ids(reader.read(mark))[0] == ["9"]
 
 
+def test_a_line_that_is_being_written_is_left_for_the_next_read(tmp_path: Path):
+    file = tmp_path / "log.jsonl"
+    file.write_text('{"id": "1", "time": 1777593600}\n{"id": "2", "ti')
+    reader = FileReader(tmp_path, "log.jsonl", PLAIN)
+    found, mark = _ids(reader.read({}))
+    assert found == ["1"]
+    with file.open("a") as stream:
+        stream.write('me": 1777593600}\n')
+    assert _ids(reader.read(mark))[0] == ["2"]
+    file.write_text('{"id": "1", "time": 1777593600}\nbroken\n{"id": "2", "time": 1777593600}\n')
+    with pytest.raises(InputError, match="jsonl:2: not valid JSON"):
+        list(reader.read({}))
+
+
 def test_a_read_that_stopped_within_a_file_goes_on_there(tmp_path: Path):
     rows = 120_000
     table = pa.table({"id": [str(row) for row in range(rows)], "time": np.full(rows, 1_777_593_600)})

@@ -21,6 +21,7 @@ from evalkit.monitoring.states import StateKey, States, scored, verdicts_state
 from judges.base import Sample, Usage
 from judges.desk import SPENT
 from metrics.base import Estimate, FloatArray, State
+from metrics.errors import InputError
 from metrics.statistics.moments import moments_of
 from metrics.statistics.rows import Quantity, estimate
 from metrics.statistics.two_phase import Drawn, two_phase_mean
@@ -57,8 +58,9 @@ class _Asked:
     values: FloatArray
     chances: FloatArray
     usage: Usage
-    spent: int
+    spent: int = 0
     notes: Sequence[str] = ()
+    failure: str | None = None
 
 
 class Hallucination(Check):
@@ -94,19 +96,24 @@ class Hallucination(Check):
         limits: dict[str, tuple[Verdict, str]] = {}
         if asked.spent:
             limits[JUDGED] = "budget spent", f"{asked.spent} rows were not judged: the day's budget is spent"
+        if asked.failure is not None:
+            limits[JUDGED] = "failed", asked.failure
         return Measured(states, samples, asked.notes, asked.usage, limits)
 
     def _ask(self, rows: WindowRows, at: Rows, tools: Tools) -> _Asked:
         nothing = np.full(len(at), np.nan)
         if self._given.judge is None:
-            return _Asked(nothing, nothing, Usage(), 0)
+            return _Asked(nothing, nothing, Usage())
         strata = rows.once("strata", lambda: strata_of(rows.slice_values, len(rows)))
         size = share_of_day(self._given.sample, rows.start, rows.end - rows.start)
         drawn = draw(rows.hashes[at], strata[at], size, floor=self._given.floor)
-        judge = tools.judge(self._given.judge, self._given.model)
-        asked = _samples(rows, at[drawn.rows])
         values, chances = nothing.copy(), nothing.copy()
         chances[drawn.rows] = drawn.probabilities
+        try:
+            judge = tools.judge(self._given.judge, self._given.model)
+        except InputError as error:  # no key, no model: what the embedded model says is not lost for that
+            return _Asked(values, chances, Usage(), failure=str(error))
+        asked = _samples(rows, at[drawn.rows])
         usage, spent, reasons = Usage(), 0, set()
         for start in range(0, len(asked), _AT_A_TIME):
             for offset, verdict in enumerate(judge.judge(asked[start : start + _AT_A_TIME])):
@@ -146,12 +153,13 @@ class Hallucination(Check):
         labelled = np.flatnonzero(~np.isnan(columns["label"]))
         judged = int((~np.isnan(columns["judge"])).sum())
         made[RATE] = made[EMBEDDED]
-        if judged:
+        if len(asked):
             drawn = Drawn(asked, columns["judge"][asked], columns["chance"][asked])
             made[JUDGED] = two_phase_mean(
                 verdict, drawn, bounds=(0.0, 1.0), confidence=confidence,
                 estimand="rate of answers in which the judge finds an unsupported claim",
             ).estimate  # fmt: skip
+        if judged:
             made[RATE] = made[JUDGED]
         if len(labelled) >= _ENOUGH_LABELS:
             made[RATE] = _labelled(columns, verdict, asked if judged else None, confidence) or made[RATE]

@@ -81,9 +81,22 @@ def _chunks(file: Path, skip: int, columns: Columns) -> Iterator[Any]:
     if _is_parquet(file):
         yield from _parquet(file, skip, columns)
         return
-    rows = islice(iterate_rows(file), skip, None)
+    rows = islice(_complete(file), skip, None)
     while part := list(islice(rows, _ROWS)):
         yield rows_of(part)
+
+
+def _complete(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a text file; a last line that is still being written is left for the next read."""
+    try:
+        yield from iterate_rows(file)
+    except InputError as error:
+        lines, newest = 0, b""
+        with file.open("rb") as stream:
+            while part := stream.read(2**20):
+                lines, newest = lines + part.count(b"\n"), part
+        if newest.endswith(b"\n") or f"{file.name}:{lines + 1}:" not in str(error):
+            raise
 
 
 def _parquet(file: Path, skip: int, columns: Columns) -> Iterator[Any]:
