@@ -136,13 +136,13 @@ def test_quantiles_agree_with_numpy_and_cover(tmp_path: Path):
     random = np.random.default_rng(3)
     check = check_of("  - operational\n", tmp_path)
     inside = 0
-    for _ in range(200):
+    for _ in range(100):
         latency = random.lognormal(0, 0.5, 300)
         found = signals_of(check, [{"output": "x", "latency": float(v)} for v in latency])
         made = found["latency.p95", ""].estimate
         inside += made.low <= np.exp(0.5 * 1.6448536) <= made.high
         assert made.value == pytest.approx(np.quantile(latency, 0.95, method="inverted_cdf"))
-    assert inside >= 182  # 95 % of 200, less three standard errors
+    assert inside >= 88  # 95 % of 100, less three standard errors
 
 
 def test_groups_agree_with_group_disparity(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_sql_errors_are_one_line_without_the_password(monkeypatch: pytest.Monkey
     assert "secret" not in str(error.value)
 
 
-def test_traces_are_read_once_and_those_that_run_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_traces_are_read_once_and_those_that_took_long_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
@@ -170,7 +171,7 @@ def test_traces_are_read_once_and_those_that_run_are_waited_for(tmp_path: Path, 
             mlflow.update_current_trace(tags={"language": "de"})
 
     columns = Columns(prompt="inputs.question", output="outputs.answer", slices=("tags.language",))
-    reader = TraceReader(uri, TraceSource(experiment="prod"), columns)
+    reader = TraceReader(uri, TraceSource(experiment="prod"), columns, overlap=60_000)
     call("one")
     call("two")
     chunks = list(reader.read({}))
@@ -182,6 +183,7 @@ def test_traces_are_read_once_and_those_that_run_are_waited_for(tmp_path: Path, 
     mark = chunks[-1].watermark
     assert [chunk.rows.length for chunk in reader.read(mark)] == [0]
     running = mlflow.start_span_no_context(name="answer", inputs={"question": "slow"})
+    time.sleep(0.02)
     call("three")
     chunks = list(reader.read(mark))
     assert [chunk.rows.length for chunk in chunks] == [1]
@@ -189,10 +191,13 @@ def test_traces_are_read_once_and_those_that_run_are_waited_for(tmp_path: Path, 
     chunks = list(reader.read(chunks[-1].watermark))
     table = to_table(chunks[0].rows, columns, now=NOW * 2, refused=Counter())
     assert table["prompt"].to_pylist() == ["slow"]
+    hasty = TraceReader(uri, TraceSource(experiment="prod"), columns, overlap=0)
+    (chunk,) = hasty.read({"since": chunks[-1].watermark["since"] + 60_000})
+    assert chunk.rows.get("prompt") == ["three"], "without looking back the slow one would be lost"
     with pytest.raises(InputError, match="no experiment 'gone'"):
-        list(TraceReader(uri, TraceSource(experiment="gone"), columns).read({}))
+        list(TraceReader(uri, TraceSource(experiment="gone"), columns, overlap=0).read({}))
     with pytest.raises(InputError, match="refuses the filter"):
-        list(TraceReader(uri, TraceSource(experiment="prod", filter="nonsense ~ 1"), columns).read({}))
+        list(TraceReader(uri, TraceSource(experiment="prod", filter="nonsense ~ 1"), columns, overlap=0).read({}))
 
 
 HOSTILE: list[dict[str, Any]] = [

@@ -14,7 +14,7 @@ def open_source(definition: Definition, settings: Settings) -> Source:
     if source.traces is not None:
         from evalkit.monitoring.sources.traces import TraceReader
 
-        return TraceReader(settings.tracking_uri, source.traces, source.columns)
+        return TraceReader(settings.tracking_uri, source.traces, source.columns, overlap=definition.spec.lateness)
     if source.sql is not None:
         from evalkit.monitoring.sources.sql import SqlReader
 

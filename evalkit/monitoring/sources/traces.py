@@ -1,4 +1,4 @@
-"""Traces of an MLflow experiment, oldest first; one that is still running is waited for."""
+"""Traces of an MLflow experiment, oldest first; a call is stored when it ends, under the time of its beginning."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import without_password
 from evalkit.datasets.traces import row_of
-from evalkit.monitoring.cadence import HOUR_MS
-from evalkit.monitoring.fields import rows_of, utc_now
+from evalkit.monitoring.fields import rows_of
 from evalkit.monitoring.sources.base import Chunk, Watermark
 from evalkit.monitoring.spec import Columns, TraceSource
 from judges.records import FieldPath
@@ -21,24 +20,23 @@ if TYPE_CHECKING:
 _PAGE = 100
 _UNFINISHED = "IN_PROGRESS"
 _FAILED = "ERROR"
-_WAITED_FOR = HOUR_MS
-"""A trace that has been running for longer than this does not hold up the others."""
 
 
 class TraceReader:
     """Reads the finished traces of an experiment.
 
-    The watermark is the time of request of the newest trace read, or of the oldest one that is still running, with the
-    ids read since then.
+    A call that took long is stored after others that began later. Each read therefore looks back over `overlap`, and
+    the watermark has the ids that it has read since then; a call that takes longer than that is not seen.
 
     Args:
         tracking_uri: MLflow's tracking store.
         source: which experiment.
         columns: paths such as ``inputs.question``; parts without one are found by their usual names.
+        overlap: milliseconds.
     """
 
-    def __init__(self, tracking_uri: str, source: TraceSource, columns: Columns) -> None:
-        self._uri, self._source = tracking_uri, source
+    def __init__(self, tracking_uri: str, source: TraceSource, columns: Columns, *, overlap: int) -> None:
+        self._uri, self._source, self._overlap = tracking_uri, source, overlap
         named = columns.model_dump(exclude={"slices", "fields", "categories"}).values()
         extra = (*columns.slices, *columns.fields, *columns.categories)
         self._paths = {text: FieldPath.parse(text) for text in (*(value for value in named if value), *extra)}
@@ -47,22 +45,11 @@ class TraceReader:
         """Yield finished traces that were requested since the watermark."""
         since, seen = int(watermark.get("since", 0)), set(watermark.get("seen", ()))
         read: dict[str, int] = {}
-        held: int | None = None
         for page in self._pages(since):
-            rows = []
-            for trace in page:
-                info = trace.info
-                if str(info.state) == _UNFINISHED:
-                    if utc_now() - info.request_time < _WAITED_FOR:
-                        held = info.request_time if held is None else min(held, info.request_time)
-                    continue
-                if info.trace_id in seen:
-                    read[info.trace_id] = info.request_time
-                    continue
-                read[info.trace_id] = info.request_time
-                rows.append(self._row(trace))
-            newest = max(read.values(), default=since)
-            upto = newest if held is None else min(held, newest)
+            finished = [trace for trace in page if str(trace.info.state) != _UNFINISHED]
+            rows = [self._row(trace) for trace in finished if trace.info.trace_id not in seen]
+            read |= {trace.info.trace_id: trace.info.request_time for trace in finished}
+            upto = max(since, max(read.values(), default=since) - self._overlap)
             ids = sorted(key for key, at in read.items() if at >= upto)
             yield Chunk(rows_of(rows), {"since": upto, "seen": ids})
 
