@@ -13,6 +13,7 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_moment, utc_text
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal
 from evalkit.monitoring.fields import schema, utc_now
 from evalkit.monitoring.ingest import ingest
+from evalkit.monitoring.lease import held
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
 from evalkit.monitoring.rows import WindowRows
@@ -260,15 +261,11 @@ def run_monitor(
         InputError: no such monitor, a source that cannot be read, or another process at work.
     """
     monitor = store.monitor(name)
-    leases = Leases(store.engine, workspace)
-    lease = leases.acquire(f"monitor:{monitor.id}", wait=5.0, what=f"the monitor '{name}'")
-    try:
+    with held(Leases(store.engine, workspace), f"monitor:{monitor.id}", f"the monitor '{name}'") as lease:
         monitor = store.monitor(name)
         moment = utc_now() if now is None else now
         run = Run(settings, store, monitor, token=lease.token, now=moment, progress=progress or (lambda step: None))
         return run(choose)
-    finally:
-        leases.release(lease)
 
 
 def _limited(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -25,6 +25,8 @@ NUMBERS = ("latency", "cost", "prompt_tokens", "output_tokens", "label")
 SLICE, FIELD, CATEGORY = "slice.", "field.", "category."
 LONGEST = 200_000
 """Characters of a text that are kept; the rest is cut, so that one hostile row cannot fill the memory."""
+LARGEST = 1e100
+"""Larger numbers are broken ones, and their squares would overflow."""
 EARLIEST = 946_684_800_000
 """Times before the year 2000 are missing or broken ones."""
 
@@ -86,7 +88,7 @@ def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -
     for name in (*TEXTS, "user", "version", "cluster"):
         made[name] = text_column(of(getattr(columns, name), name), n)
     for name in NUMBERS[:-1]:
-        made[name] = numbers(of(getattr(columns, name), name), n)
+        made[name] = numbers(of(getattr(columns, name), name), n, least=0.0)
     made |= {SLICE + name: text_column(read.get(name), n) for name in columns.slices}
     made |= {FIELD + name: numbers(read.get(name), n) for name in columns.fields}
     made |= {CATEGORY + name: text_column(read.get(name), n) for name in columns.categories}
@@ -175,8 +177,8 @@ def passages(values: Values | None, n: int) -> pa.Array:
     return pa.array(lists, type=pa.list_(pa.large_string()))
 
 
-def numbers(values: Values | None, n: int) -> NDArray[np.float64]:
-    """Finite numbers ``[n]``; NaN where there is none."""
+def numbers(values: Values | None, n: int, *, least: float = -LARGEST) -> NDArray[np.float64]:
+    """Numbers ``[n]`` from `least` to `LARGEST`; NaN where there is none."""
     import pandas as pd
     import pyarrow as pa
 
@@ -187,7 +189,7 @@ def numbers(values: Values | None, n: int) -> NDArray[np.float64]:
     elif any(isinstance(value, list | dict) for value in values):
         values = [None if isinstance(value, list | dict) else value for value in values]
     found = pd.to_numeric(pd.Series(values, dtype=None), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(found), found, np.nan)
+    return np.where((found >= least) & (found <= LARGEST), found, np.nan)
 
 
 def labels(values: Values | None, n: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import time
 from typing import Any
 
 import pytest
@@ -265,6 +266,32 @@ def test_another_process_is_not_run_beside(local: Any, day_rows: Any, monkeypatc
             local.run(1)
     with pytest.raises(InputError, match="was computed"):
         api.explain("prod", "2026-05-01", settings=local.settings)
+
+
+def test_a_long_run_keeps_its_lease(local: Any, day_rows: Any):
+    from evalkit.monitoring.lease import held
+    from registry.leases import LeaseHeldError, Leases
+    from registry.tables import LeaseRow
+
+    local.write("day-0", day_rows(0))
+    local.apply()
+    with api.open_store(local.settings) as (_, store):
+        leases = Leases(store.engine, "default")
+
+        def beaten() -> int:
+            from registry.database import reading
+
+            with reading(store.engine) as session:
+                return session.query(LeaseRow).one().heartbeat_at
+
+        with held(leases, "monitor:x", "the monitor 'x'", every=0.01):
+            first = beaten()
+            deadline = time.monotonic() + 30
+            while beaten() == first:
+                assert time.monotonic() < deadline
+            with pytest.raises(LeaseHeldError, match="the monitor 'x' is being worked on"):
+                leases.acquire("monitor:x", what="the monitor 'x'")
+        leases.release(leases.acquire("monitor:x"))
 
 
 def test_a_broken_check_leaves_the_others_their_window(local: Any, day_rows: Any, monkeypatch: pytest.MonkeyPatch):
