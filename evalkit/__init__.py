@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.api import check, compare, evaluate, gate, promote, register, score, show
     from evalkit.ingest.client import log_feedback, log_generation
     from evalkit.loading import load
+    from evalkit.monitoring import api as monitor
     from metrics.errors import InputError
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "log_feedback",
     "log_generation",
+    "monitor",
     "promote",
     "register",
     "score",
@@ -48,6 +50,10 @@ def __getattr__(name: str) -> Any:
         from evalkit.ingest import client
 
         return getattr(client, name)
+    if name == "monitor":
+        from evalkit.monitoring import api as monitor
+
+        return monitor
     if name in __all__:
         from evalkit import api
 

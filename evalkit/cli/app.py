@@ -35,6 +35,7 @@ _COMMANDS = {
     "judge": "evalkit.cli.judge:judge",
     "list": "evalkit.cli.models:list_models",
     "metrics": "evalkit.cli.catalogue:metrics",
+    "monitor": "evalkit.cli.monitor:monitor",
     "policy": "evalkit.cli.policy:policy",
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",
