@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evalkit.bundles.plain import check_plain
 from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.digests import digest
@@ -174,6 +175,7 @@ def read_manifest(data: bytes) -> Manifest:
                 f"the bundle has format {str(content['format'])[:20]}, this server reads {FORMAT}; "
                 "install the version of evalkit that the server has"
             )
+        check_plain(content, MANIFEST)
         return Manifest.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]

@@ -29,7 +29,7 @@ class Limits:
     packed: int = 1024 * _MiB
     unpacked: int = 4096 * _MiB
     file: int = 512 * _MiB
-    manifest: int = 64 * _MiB
+    manifest: int = 32 * _MiB
     files: int = 50_000
 
 

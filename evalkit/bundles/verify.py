@@ -54,6 +54,13 @@ def verify(manifest: Manifest, version: ModelVersion, suite: Suite, known: list[
     Raises:
         MismatchError: the first thing that differs.
     """
+    try:
+        _verify(manifest, version, suite, known)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MismatchError("manifest", f"it is not as evalkit writes one ({type(error).__name__})") from None
+
+
+def _verify(manifest: Manifest, version: ModelVersion, suite: Suite, known: list[Evaluation]) -> None:
     if manifest.version_id != version.id:
         raise MismatchError("version", f"the bundle is of version {manifest.version_id}, not of {version.reference}")
     if manifest.artifact_digest != version.artifact_digest:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from evalkit.bundles.plain import check_plain
 from registry.entities import Evaluation, ModelVersion, Promotion, StoredEstimate
 from registry.policy import Freeze, Policy
 from registry.tables import ModelVersionRow
@@ -39,6 +40,12 @@ class In(BaseModel):
     """A request; what it does not know it refuses."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, data: Any) -> Any:
+        check_plain(data, "the body")
+        return data
 
 
 class Page(Out, Generic[T]):

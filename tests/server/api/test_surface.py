@@ -139,7 +139,10 @@ def test_hostile_names_stay_data(known: Any, name: str):
 @pytest.mark.parametrize(
     ("body", "status"),
     [(b"{", 400), (b"[]", 422), (b'{"suite": 1, "source": "models:/m-1"}', 422), (b'{"more": 1}', 422), (b"", 422),
-     (b'{"a":' * 5000 + b"1" + b"}" * 5000, 400), (b"\xff\xfe", 400)],
+     (b'{"a":' * 5000 + b"1" + b"}" * 5000, 400), (b"\xff\xfe", 400),
+     (b'{"source": "models:/m-1", "suite": "a", "generator": {"x": 1e999}}', 422),
+     (b'{"source": "models:/m-1", "suite": "a", "generator": {"x": "\\ud800"}}', 422),
+     (b'{"source": "models:/m-1", "suite": "a", "description": "\\u0000"}', 422)],
 )  # fmt: skip
 def test_bodies_that_are_none(known: Any, body: bytes, status: int):
     answer = known.request(

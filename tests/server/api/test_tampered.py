@@ -103,6 +103,12 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("unknown field", _set("outcome", to="pass"), "outcome"),
     ("a path as digest", _set("details", "tasks", "golden", "outputs", to="sha256:../../../x"), "outputs"),
     ("format", _set("format", to=2), "format 2"),
+    ("infinite", _set("designs", "golden", "x", to=float("inf")), "not readable JSON"),
+    ("large", _set("details", "seed", to=2**60), "beyond 2^53"),
+    ("half a character", _set("warnings", to=["\ud800"]), "half a character"),
+    ("zero byte", _set("warnings", to=["a\0b"]), "zero byte"),
+    ("odd designs", _set("designs", "golden", "metrics", 0, to=7), "golden/metrics"),
+    ("odd settings", _set("details", "tasks", "golden", "metrics", "token_f1", "settings", to={"no": 1}), "token_f1"),
 ]  # fmt: skip
 
 
