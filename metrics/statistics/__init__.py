@@ -32,6 +32,7 @@ from metrics.statistics.paired_tests import (
 )
 from metrics.statistics.pairing import independent_difference
 from metrics.statistics.poisson_bootstrap import PoissonBootstrap
+from metrics.statistics.post_stratified import TwoStageRate, two_stage_rate
 from metrics.statistics.power import (
     bounded_difference_power,
     bounded_mean_power,
@@ -59,6 +60,7 @@ __all__ = [
     "SignificanceTest",
     "Threshold",
     "TwoPhaseMean",
+    "TwoStageRate",
     "alarm_threshold",
     "alpha_at",
     "alpha_shares",
@@ -98,6 +100,7 @@ __all__ = [
     "t_interval",
     "tango_interval",
     "two_phase_mean",
+    "two_stage_rate",
     "welch_difference",
     "wilcoxon_signed_rank",
     "wilson_interval",

@@ -54,6 +54,9 @@ class Observation:
             raise InputError(f"a rate is {self.value}; expected 0 to 1, or a standard deviation if it is a mean")
         if self.deviation is not None and not (math.isfinite(self.deviation) and self.deviation > 0):
             raise InputError(f"the standard deviation of a mean is {self.deviation}; expected a number above 0")
+        for name in ("value", "n", "deviation"):  # NumPy's numbers become plain ones, which JSON takes
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else float(given))
 
     @property
     def kind(self) -> Kind:
