@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+from scipy.special import ndtri
+
+from evalkit.monitoring.alert_rules import AlertRule, FalseAlarmBudget, alert_rules
 from metrics.base import Estimate
 from metrics.errors import InputError
 from metrics.statistics.alarm_thresholds import alarm_threshold
@@ -27,85 +30,22 @@ from metrics.statistics.change_detection import (
 )
 from metrics.statistics.intervals import normal_quantile
 
-Method = Literal["e-detector", "3-sigma", "threshold"]
 Status = Literal["learning", "ok", "warn", "alert", "no data"]
+
+__all__ = [
+    "AlertRule",
+    "DetectorState",
+    "FalseAlarmBudget",
+    "Reading",
+    "SignalDetector",
+    "alert_rules",
+    "detectors",
+    "drift_observation",
+    "observation",
+]
 
 WARN_SHARE = 0.1
 """An e-detector warns at this share of the evidence that alerts."""
-
-
-@dataclass(frozen=True, slots=True)
-class FalseAlarmBudget:
-    """How often a monitor may raise a false alarm, shared evenly over its signals.
-
-    Attributes:
-        chance: probability of any false alarm of the whole monitor within the horizon.
-        horizon: the horizon in windows: 90 for daily windows and 90 days.
-        signals: signals with an alert rule, slices counted one by one.
-    """
-
-    chance: float = 0.05
-    horizon: int = 90
-    signals: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.chance < 1 or self.horizon < 1 or self.signals < 1:
-            raise InputError(
-                f"a false-alarm budget of {self.chance} over {self.horizon} windows and {self.signals} signals; "
-                "expected a chance between 0 and 1, and at least 1 of each"
-            )
-
-    @property
-    def per_signal(self) -> float:
-        """Each signal's share (Bonferroni, so that signals may depend on each other in any way)."""
-        return self.chance / self.signals
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRule:
-    """When one signal alerts.
-
-    Attributes:
-        max, min: a limit of the value; neither: against the learned baseline.
-        direction: the change that is bad; read only where there is no limit.
-        method: ``e-detector`` (evidence gathered over windows, within the false-alarm budget), ``3-sigma`` (one window
-            three standard errors beyond the level) or ``threshold`` (one value beyond the limit).
-        learning: windows with data that give the baseline, and for a limit the typical size of a window.
-        recovery: windows in a row below the warning level that end an alert.
-        smallest: a change from the baseline that matters, in the signal's unit; much smaller ones do not alert.
-    """
-
-    max: float | None = None
-    min: float | None = None
-    direction: Direction | Literal["both"] = "up"
-    method: Method = "e-detector"
-    learning: int = 14
-    recovery: int = 2
-    smallest: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.max is not None and self.min is not None:
-            raise InputError("an alert rule has `max` and `min`; write two rules, each with its own state")
-        if self.method not in {"e-detector", "3-sigma", "threshold"}:
-            raise InputError(f"detector {self.method!r}; expected 'e-detector', '3-sigma' or 'threshold'")
-        if self.direction not in {"up", "down", "both"}:
-            raise InputError(f"direction {self.direction!r}; expected 'up', 'down' or 'both'")
-        if self.method == "threshold" and self.limit is None:
-            raise InputError("the detector 'threshold' needs `max` or `min`; a baseline needs e-detector or 3-sigma")
-        if self.learning < 2 or self.recovery < 1 or not self.smallest >= 0:
-            raise InputError("an alert rule needs 2 or more learning windows, 1 or more to recover, no negative change")
-
-    @property
-    def limit(self) -> float | None:
-        """The limit, whichever end it is; None against the baseline."""
-        return self.min if self.max is None else self.max
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """The changes to look for."""
-        if self.limit is not None:
-            return ("up",) if self.max is not None else ("down",)
-        return ("up", "down") if self.direction == "both" else (self.direction,)
 
 
 def observation(estimate: Estimate | None, *, rate: bool) -> Observation | None:
@@ -125,6 +65,18 @@ def observation(estimate: Estimate | None, *, rate: bool) -> Observation | None:
         return None
     error = (estimate.high - estimate.low) / (2 * normal_quantile(estimate.confidence))
     return Observation(estimate.value, n, error * math.sqrt(n))
+
+
+def drift_observation(p_value: float | None) -> Observation | None:
+    """What a detector reads of a drift test: its normal score, 0 at p = 0.5 and upwards where drift is likelier.
+
+    A verdict of drift keeps its false discovery rate in one window only; in ninety windows some would alarm. Against
+    the learned baseline the scores of many windows keep to the monitor's budget, also where chance has put the
+    reference, which all windows share, a little off.
+    """
+    if p_value is None or math.isnan(p_value):
+        return None
+    return Observation(float(-ndtri(min(max(p_value, 1e-6), 1 - 1e-6))), 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

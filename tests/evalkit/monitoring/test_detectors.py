@@ -15,10 +15,13 @@ from evalkit.monitoring.detectors import (
     DetectorState,
     FalseAlarmBudget,
     SignalDetector,
+    alert_rules,
     detectors,
+    drift_observation,
     observation,
 )
 from metrics.base import Estimate
+from metrics.drift import two_sample
 from metrics.errors import InputError
 from metrics.statistics import Observation
 
@@ -159,6 +162,37 @@ def test_the_budget_is_shared_by_those_that_keep_to_one() -> None:
     assert both.tracks[0].log_threshold - alone == pytest.approx(math.log(2), abs=0.2)
 
 
+def test_the_rules_of_an_alert() -> None:
+    found = alert_rules(maximum=0.1, minimum=0.01, versus="baseline", better="lower", smallest=0.02)
+    assert found == {
+        "max": AlertRule(max=0.1),
+        "min": AlertRule(min=0.01),
+        "baseline": AlertRule(direction="up", smallest=0.02),
+    }
+    assert alert_rules(versus="baseline", better="higher")["baseline"].direction == "down"
+    assert alert_rules(versus="baseline", method="3-sigma")["baseline"] == AlertRule(direction="both", method="3-sigma")
+
+
+def test_drift_scores_of_many_windows_keep_to_the_budget_and_find_drift() -> None:
+    """Ten quiet columns over 40 windows against one reference: daily p < 0.05 alarms on nearly all of them."""
+    rng = np.random.default_rng(11)
+    found, naive, late = 0, 0, 0
+    for _ in range(10):
+        reference = rng.normal(size=1000)
+        windows = [rng.normal(0.3 * (day >= 54), 1, 100) for day in range(62)]
+        p = [two_sample(reference, window)["p_value"].value for window in windows]
+        detector = SignalDetector(AlertRule(), FalseAlarmBudget(signals=10))
+        days = [r.status for r in detector.replay([drift_observation(value) for value in p])[1]]
+        found += "alert" in days[:54]
+        naive += min(p[14:54]) < 0.05
+        late += "alert" in days[54:]
+    assert found == 0
+    assert naive >= 7
+    assert late >= 8
+    assert drift_observation(math.nan) is None and drift_observation(None) is None
+    assert drift_observation(0.0) is not None
+
+
 def test_what_a_detector_reads_of_an_estimate() -> None:
     assert observation(None, rate=True) is None
     assert observation(Estimate(math.nan, n=0), rate=True) is None
@@ -175,6 +209,8 @@ def test_what_a_detector_reads_of_an_estimate() -> None:
         (lambda: AlertRule(method="cusum"), "'e-detector'"),  # type: ignore[arg-type]
         (lambda: AlertRule(method="threshold"), "needs `max` or `min`"),
         (lambda: AlertRule(direction="left"), "'up', 'down' or 'both'"),  # type: ignore[arg-type]
+        (alert_rules, "no limit"),
+        (lambda: alert_rules(versus="previous"), "expected 'baseline'"),  # type: ignore[arg-type]
         (lambda: AlertRule(learning=1), "learning windows"),
         (lambda: FalseAlarmBudget(0.0), "false-alarm budget"),
         (lambda: DetectorState.from_json({"learned": 3}), "replay it from its windows"),
