@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from scipy.special import ndtri
@@ -166,7 +166,7 @@ class SignalDetector:
     """Follows one signal by one rule, within its share of the monitor's false-alarm budget."""
 
     rule: AlertRule
-    budget: FalseAlarmBudget = FalseAlarmBudget()
+    budget: FalseAlarmBudget = field(default_factory=FalseAlarmBudget)
 
     def replay(self, windows: Iterable[Observation | None]) -> tuple[DetectorState, list[Reading]]:
         """State and readings after all windows in order of time, None where a window has no data."""
