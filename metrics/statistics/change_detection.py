@@ -31,6 +31,7 @@ _POINTS = 25
 _MOST_POINTS = 101
 _NEGLIGIBLE = 1e-7
 _TAIL = 1e-7
+_LEAST_RATE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def start(baseline: Baseline, direction: Direction, *, smallest: float = 0.0) ->
 
         slope = baseline.deviation**2  # of the logistic function at the level
         steps = np.maximum(SHIFTS * baseline.noise, smallest) / slope
-        changed = expit(logit(null)[:, None] + sign * steps)
+        changed = np.clip(expit(logit(null)[:, None] + sign * steps), _LEAST_RATE, 1 - _LEAST_RATE)
     games = np.full(changed.shape, -math.inf)
     return ChangeState(null, changed, log_null - _log_sum(log_null, 1), games)
 
@@ -234,7 +235,7 @@ def _grid(baseline: Baseline) -> FloatArray:
     n = baseline.n / baseline.dispersion
     hits = n * baseline.value
     ends = betaincinv(hits + 0.5, n - hits + 0.5, [_TAIL, 1 - _TAIL])
-    low, high = np.arcsin(np.sqrt(np.clip(ends, 1e-9, 1 - 1e-9)))
+    low, high = np.arcsin(np.sqrt(np.clip(ends, _LEAST_RATE, 1 - _LEAST_RATE)))
     values: FloatArray = np.sin(np.linspace(low, high, _POINTS)) ** 2
     return values
 

@@ -200,6 +200,15 @@ def test_states_are_finite_json_and_keep_to_the_cap(windows: list[tuple[int, int
     assert empty.log_statistic == -math.inf
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.999, 1.0])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_rates_at_the_ends_of_their_range_have_numbers(rate: float, direction: Any) -> None:
+    state = start(learn_baseline([Observation(rate, 5)] * 3), direction)
+    for value in (0.0, 1.0, rate, 0.0, 1.0):
+        state = update(state, value, 1e6)
+        assert np.isfinite(state.log_games).all() and np.isfinite(state.log_statistic)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
