@@ -5,6 +5,7 @@ standard deviations, and whether that column is found. Evidently's `DataDriftPre
 has repeats of its own; it needs evidently 0.7.23 under --peers.
 
     PYTHONPATH=. python benchmarks/drift_alarms.py [--repeats 500] [--peer-repeats 50] [--peers FOLDER]
+                                                   [--sizes 5000/50 ...] [--tests ks wasserstein]
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=500)
     parser.add_argument("--peer-repeats", type=int, default=50)
+    parser.add_argument("--sizes", nargs="+", default=[f"{m}/{n}" for m, n in SIZES], help="reference/current")
     parser.add_argument("--tests", nargs="+", default=["ks", "wasserstein"])
     parser.add_argument("--peers", type=Path, default=os.environ.get("EVALKIT_PEERS"))
     parser.add_argument("--json", type=Path)
@@ -87,12 +89,12 @@ def main() -> None:
         judges["Evidently"] = (evidently(given.peers), given.peer_repeats)
     print(f"{'reference/current':20}{'judge':22}{'repeats':>8}{'any alarm':>11}{'at most':>9}{'power':>8}")
     rows = []
-    for sizes in SIZES:
+    for pair in given.sizes:
+        sizes = int(pair.split("/")[0]), int(pair.split("/")[1])
         for name, (judge, repeats) in judges.items():
             share, bound = alarms(judge, sizes, repeats)
             found = power(judge, sizes, repeats)
             rows.append([*sizes, name, repeats, share, bound, found])
-            pair = f"{sizes[0]}/{sizes[1]}"
             print(f"{pair:20}{name:22}{repeats:8}{share:11.1%}{bound:9.1%}{found:8.1%}", flush=True)
     if given.json:
         given.json.write_text(json.dumps(rows))

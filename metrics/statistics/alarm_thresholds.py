@@ -54,8 +54,7 @@ def alarm_threshold(
     blocks = math.ceil(horizon / _SIMULATED)
     windows = math.ceil(horizon / blocks)
     typical, smallest = _typical(baseline, smallest)
-    paths, running = _change_paths(typical, direction, windows, smallest)
-    log_value, chance = _lowest(paths, running, _SPENT * budget / blocks, windows)
+    log_value, chance = _lowest(typical, direction, windows, smallest, _SPENT * budget / blocks)
     return Threshold(log_value, min(1.0, horizon * math.exp(-log_value)), chance * blocks)
 
 
@@ -76,7 +75,7 @@ def _typical(baseline: Baseline, smallest: float) -> tuple[Baseline, float]:
     return Baseline("rate", value, n, window, deviation), rounded(smallest)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def _change_paths(
     baseline: Baseline, direction: Direction, horizon: int, smallest: float
 ) -> tuple[FloatArray, FloatArray]:
@@ -105,8 +104,12 @@ def _change_paths(
     return logs, np.maximum.accumulate(logs, axis=1)
 
 
-def _lowest(logs: FloatArray, running: FloatArray, budget: float, horizon: int) -> tuple[float, float]:
+@lru_cache(maxsize=1024)
+def _lowest(
+    baseline: Baseline, direction: Direction, horizon: int, smallest: float, budget: float
+) -> tuple[float, float]:
     """The lowest log threshold within the budget, and the chance there with two standard errors."""
+    logs, running = _change_paths(baseline, direction, horizon, smallest)
 
     def chance(threshold: float) -> float:
         alarmed = running[:, -1] >= threshold
