@@ -131,7 +131,8 @@ def _weighted(values: FloatArray, weights: FloatArray) -> _Count:
     if not len(values):
         return _Count(math.nan, 0.0)
     total = float(weights.sum())
-    return _Count(float(weights @ values) / total, total**2 / float(weights @ weights))
+    rate = min(1.0, float(weights @ values) / total)  # rounding must not take a rate past 1
+    return _Count(rate, total**2 / float(weights @ weights))
 
 
 def _called(verdicts: FloatArray, cut: float) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
@@ -224,6 +225,7 @@ def _combined(
         total += weights[name] * rates[name].posterior(rng)
     miss = tail(alone.confidence)
     low, high = (float(end) for end in np.quantile(total, [miss, 1 - miss]))
+    value = min(1.0, value)
     variance = float(total.var())
     covered = alone.coverage
     return Estimate(
