@@ -9,7 +9,7 @@ import metrics
 from metrics.base import Batch
 from metrics.image import frechet as frechet_module
 from metrics.image import frechet_distance, kernel_distance, precision_recall
-from metrics.image import kernel as kernel_module
+from metrics.image import kernel_tiles as kernel_module
 from metrics.image import neighbours as neighbours_module
 
 NAMES = ("fid", "kid", "precision", "recall", "density", "coverage")
