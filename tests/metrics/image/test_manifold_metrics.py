@@ -304,11 +304,11 @@ def test_pairs_held_are_bounded_where_rounding_leaves_all_in_question(monkeypatc
     held = []
     tighten = neighbours._Candidates._tighten
     monkeypatch.setattr(neighbours._Candidates, "_tighten", lambda self: (held.append(self._added), tighten(self)))
-    x = 1e-7 * np.random.default_rng(0).normal(size=(1500, 4))
+    x = 1e-7 * np.random.default_rng(0).normal(size=(700, 4))
     x[0] = 100.0
     radii = neighbours.neighbour_radii(x, 2)
     assert np.allclose(radii[1:], np.sort(((x[1:, None] - x[None]) ** 2).sum(-1), axis=1)[:, 2], rtol=1e-9)
-    assert max(held) <= 4 * 2 * 1500 + 10_000  # of 1,500^2
+    assert max(held) <= 4 * 2 * 700 + 10_000  # of 700^2
 
 
 def test_many_copies_cost_no_differences_with_each_other(monkeypatch):
