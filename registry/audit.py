@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
 from registry.database import reading
@@ -35,6 +35,13 @@ WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, Pol
 """Tables whose rows are in the chain by digest: a row changed, removed or slipped in there is found."""
 
 _BATCH = 1000
+# A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
+_LOCK = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :workspace RETURNING seq, hash")
+_FIRST = text(
+    "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
+)
+_HEAD = text("UPDATE evalkit_audit_heads SET seq = :seq, hash = :hash WHERE workspace = :workspace")
+_ENTRY = insert(AuditRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,11 @@ def lock(session: Session, workspace: str = DEFAULT_WORKSPACE) -> tuple[int, str
     Everything that a gate reads after this cannot change before it has written. To be taken first in a transaction,
     always: two transactions can then not wait for each other.
     """
-    key = {"workspace": workspace}
-    # A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
-    touch = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :workspace RETURNING seq, hash")
-    found = session.execute(touch, key).first()
+    connection, key = session.connection(), {"workspace": workspace}
+    found = connection.execute(_LOCK, key).first()
     if found is None:
-        first = "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash)"
-        session.execute(text(first + " ON CONFLICT DO NOTHING"), {**key, "hash": GENESIS})
-        found = session.execute(touch, key).one()
+        connection.execute(_FIRST, {**key, "hash": GENESIS})
+        found = connection.execute(_LOCK, key).one()
     return int(found[0]), str(found[1])
 
 
@@ -98,6 +102,7 @@ def append(
     rows: Sequence[Base] = (),
     gone: Sequence[Base] = (),
     workspace: str = DEFAULT_WORKSPACE,
+    locked: tuple[int, str] | None = None,
 ) -> str:
     """Add an entry within the caller's transaction; return its hash.
 
@@ -110,9 +115,10 @@ def append(
         rows: rows written by the act, which are witnessed by digest.
         gone: rows removed by the act.
         workspace: whose chain.
+        locked: what `lock` returned in this transaction, where nothing was appended since; spares asking again.
     """
     session.flush()
-    head = lock(session, workspace)
+    head = locked or lock(session, workspace)
     if head[0] == 0:
         own_keys = {_key(row) for row in rows}
         before = [row for row in _all_witnessed(session, workspace) if _key(row) not in own_keys]
@@ -148,23 +154,10 @@ def _write(
         "previous": previous,
     }
     own = digest(entry)
-    session.execute(
-        AuditRow.__table__.insert().values(  # type: ignore[attr-defined]
-            workspace=workspace,
-            seq=seq + 1,
-            at=entry["at"],
-            kind=kind,
-            actor=actor,
-            name=name,
-            entry=json.dumps(entry, ensure_ascii=False, sort_keys=True),
-            previous=previous,
-            hash=own,
-        )
-    )
-    session.execute(
-        text("UPDATE evalkit_audit_heads SET seq = :seq, hash = :hash WHERE workspace = :workspace"),
-        {"seq": seq + 1, "hash": own, "workspace": workspace},
-    )
+    connection = session.connection()
+    columns = {column: entry[column] for column in ("workspace", "seq", "at", "kind", "actor", "name", "previous")}
+    connection.execute(_ENTRY, {**columns, "entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own})
+    connection.execute(_HEAD, {"seq": seq + 1, "hash": own, "workspace": workspace})
     return seq + 1, own
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import String, cast, delete, func, insert, select
+from sqlalchemy import String, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from registry import audit
 from registry.actors import Intent
-from registry.binding import Held, Move, Permit, RefusedError, current_decision, find_version
+from registry.binding import Held, Move, RefusedError, Standing, standing
 from registry.digests import new_id, now_ms
 from registry.policy import Policy
 from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
@@ -18,47 +18,53 @@ from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
 _GRANT_MS = 60_000
 CREATED = "version.created"
 
+# Built once, and not through the session's units of work: building takes longer than running, and the lock is held
+_GRANT = {
+    "sqlite": insert(GrantRow),
+    "postgresql": insert(GrantRow).values(txid=cast(func.pg_current_xact_id(), String)),
+}
+_REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("grant"))
+_PROMOTION = insert(PromotionRow)
+_HOLDER = select(HolderRow.id, HolderRow.created_at).where(
+    HolderRow.workspace == bindparam("workspace"),
+    HolderRow.name == bindparam("name"),
+    HolderRow.alias == bindparam("alias"),
+)
+_FIRST_HOLDER = insert(HolderRow)
+_NEXT_HOLDER = update(HolderRow).where(HolderRow.id == bindparam("holder"))
+_TELL = insert(OutboxRow)
+
 
 @contextmanager
 def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None]:
     """Let the one write through the triggers; the grant is gone before the transaction ends."""
-    postgres = session.get_bind().dialect.name == "postgresql"
-    now, key = now_ms(), new_id()
-    session.execute(
-        insert(GrantRow).values(
-            id=key,
-            workspace=held.workspace,
-            created_at=now,
-            name=held.name,
-            alias=alias,
-            version=held.version,
-            act=act,
-            expires_at=now + _GRANT_MS,
-            txid=cast(func.pg_current_xact_id(), String) if postgres else None,
-        )
-    )
+    connection, now, key = session.connection(), now_ms(), new_id()
+    grant = {
+        "id": key,
+        "workspace": held.workspace,
+        "created_at": now,
+        "name": held.name,
+        "alias": alias,
+        "version": held.version,
+        "act": act,
+        "expires_at": now + _GRANT_MS,
+    }
+    connection.execute(_GRANT[connection.dialect.name], grant)
     yield
-    session.execute(delete(GrantRow).where(GrantRow.id == key).execution_options(synchronize_session=False))
+    connection.execute(_REVOKE, {"grant": key})
 
 
-def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
-    """Promotion, holder and audit entry of a protected alias that moved."""
+def record_promotion(session: Session, move: Move, allowed: Standing, locked: tuple[int, str]) -> None:
+    """Promotion, holder and audit entry of a protected alias that moved; `locked` is what `audit.lock` returned."""
     held, alias, wish = move.held, move.alias, move.intent
     row = _promotion(session, move, allowed)
-    holder = _holder(session, held, alias)
-    if holder is None:
-        holder = HolderRow(
-            id=new_id(), workspace=held.workspace, created_at=row.created_at, name=held.name, alias=alias
-        )
-        session.add(holder)
-    holder.version, holder.version_id = held.version, allowed.version.id
-    holder.promotion_id, holder.artifact_digest = row.id, allowed.version.artifact_digest
+    holder = _hold(session, row, held, allowed)
     facts = {
         "alias": alias,
         "version": held.version,
-        "version_id": allowed.version.id,
+        "version_id": allowed.version_id,
         "decision": row.decision_id,
-        "artifact_digest": allowed.version.artifact_digest,
+        "artifact_digest": allowed.artifact_digest,
         "previous_version": row.previous_version,
         "override": wish.override is not None,
         "restored": wish.restore,
@@ -72,6 +78,7 @@ def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
         facts=facts,
         rows=[row, holder],
         workspace=held.workspace,
+        locked=locked,
     )
     _tell(session, held.workspace, kind, {"name": held.name, **facts})
 
@@ -79,11 +86,11 @@ def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
 def record_free_move(session: Session, move: Move) -> None:
     """Promotion and audit entry of an alias that no policy protects, moved through evalkit."""
     held, alias, wish = move.held, move.alias, move.intent
-    version = find_version(session, held)
-    if version is None:
+    found = standing(session, held)
+    if found is None:
         return
-    row = _promotion(session, move, Permit(version, current_decision(session, version)))
-    facts = {"alias": alias, "version": held.version, "version_id": version.id, "decision": row.decision_id}
+    row = _promotion(session, move, found)
+    facts = {"alias": alias, "version": held.version, "version_id": found.version_id, "decision": row.decision_id}
     kind = "promotion" if wish.override is None else "override"
     audit.append(
         session, kind, actor=wish.actor.name, name=held.name, facts=facts, rows=[row], workspace=held.workspace
@@ -124,21 +131,40 @@ def record_refusal(session: Session, workspace: str, name: str, refused: Refused
     audit.append(session, "refused", actor=wish.actor.name, name=str(name)[:256], facts=facts, workspace=workspace)
 
 
-def _promotion(session: Session, move: Move, allowed: Permit) -> PromotionRow:
-    row = PromotionRow(
-        id=new_id(),
-        workspace=move.held.workspace,
-        created_at=now_ms(),
-        name=move.held.name,
-        alias=move.alias,
-        version_id=allowed.version.id,
-        decision_id=allowed.decision.id if allowed.decision is not None else None,
-        previous_version=move.previous,
-        override=move.intent.override,
-        actor=move.intent.actor.name,
-    )
-    session.add(row)
-    return row
+def _promotion(session: Session, move: Move, allowed: Standing) -> PromotionRow:
+    row = {
+        "id": new_id(),
+        "workspace": move.held.workspace,
+        "created_at": now_ms(),
+        "name": move.held.name,
+        "alias": move.alias,
+        "version_id": allowed.version_id,
+        "decision_id": allowed.verdict.id if allowed.verdict is not None else None,
+        "previous_version": move.previous,
+        "override": move.intent.override,
+        "actor": move.intent.actor.name,
+    }
+    session.connection().execute(_PROMOTION, row)
+    return PromotionRow(**row)
+
+
+def _hold(session: Session, promotion: PromotionRow, held: Held, allowed: Standing) -> HolderRow:
+    key = {"workspace": held.workspace, "name": held.name, "alias": promotion.alias}
+    now = {
+        "version": held.version,
+        "version_id": allowed.version_id,
+        "promotion_id": promotion.id,
+        "artifact_digest": allowed.artifact_digest,
+    }
+    connection = session.connection()
+    before = connection.execute(_HOLDER, key).first()
+    if before is None:
+        row = {**key, **now, "id": new_id(), "created_at": promotion.created_at}
+        connection.execute(_FIRST_HOLDER, row)
+    else:
+        row = {**key, **now, "id": before.id, "created_at": before.created_at}
+        connection.execute(_NEXT_HOLDER, {**now, "holder": before.id})
+    return HolderRow(**row)
 
 
 def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:
@@ -150,4 +176,5 @@ def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:
 
 
 def _tell(session: Session, workspace: str, kind: str, body: dict[str, object]) -> None:
-    session.add(OutboxRow(id=new_id(), workspace=workspace, created_at=now_ms(), kind=kind, body=body))
+    row = {"id": new_id(), "workspace": workspace, "created_at": now_ms(), "kind": kind, "body": body}
+    session.connection().execute(_TELL, row)
