@@ -45,6 +45,19 @@ _ENTRY = insert(AuditRow)
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """A row that a statement wrote, with all its columns."""
+
+    table: type[Base]
+    values: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The row's key."""
+        return str(self.values["id"])
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """The end of a chain as it was once told to a place outside the database."""
 
@@ -99,7 +112,7 @@ def append(
     actor: str,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base] = (),
+    rows: Sequence[Base | Written] = (),
     gone: Sequence[Base] = (),
     workspace: str = DEFAULT_WORKSPACE,
     locked: tuple[int, str] | None = None,
@@ -136,7 +149,7 @@ def _write(
     *,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base] = (),
+    rows: Sequence[Base | Written] = (),
     gone: Sequence[Base] = (),
     workspace: str,
 ) -> tuple[int, str]:
@@ -161,9 +174,12 @@ def _write(
     return seq + 1, own
 
 
-def row_digest(row: Base) -> str:
+def row_digest(row: Base | Written) -> str:
     """Digest of a row's columns."""
-    values = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
+    if isinstance(row, Written):
+        values = dict(row.values)
+    else:
+        values = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
     return digest(json.dumps(values, ensure_ascii=False, sort_keys=True))
 
 
@@ -295,5 +311,6 @@ def _check_aliases(session: Session, workspace: str) -> Iterator[Finding]:
             )
 
 
-def _key(row: Base) -> str:
-    return f"{row.__tablename__}/{row.id}"  # type: ignore[attr-defined]
+def _key(row: Base | Written) -> str:
+    table = row.table if isinstance(row, Written) else row
+    return f"{table.__tablename__}/{row.id}"  # type: ignore[union-attr]

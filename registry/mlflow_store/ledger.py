@@ -63,9 +63,9 @@ def record_promotion(session: Session, move: Move, allowed: Standing, locked: tu
         "alias": alias,
         "version": held.version,
         "version_id": allowed.version_id,
-        "decision": row.decision_id,
+        "decision": row.values["decision_id"],
         "artifact_digest": allowed.artifact_digest,
-        "previous_version": row.previous_version,
+        "previous_version": move.previous,
         "override": wish.override is not None,
         "restored": wish.restore,
     }
@@ -90,7 +90,12 @@ def record_free_move(session: Session, move: Move) -> None:
     if found is None:
         return
     row = _promotion(session, move, found)
-    facts = {"alias": alias, "version": held.version, "version_id": found.version_id, "decision": row.decision_id}
+    facts = {
+        "alias": alias,
+        "version": held.version,
+        "version_id": found.version_id,
+        "decision": row.values["decision_id"],
+    }
     kind = "promotion" if wish.override is None else "override"
     audit.append(
         session, kind, actor=wish.actor.name, name=held.name, facts=facts, rows=[row], workspace=held.workspace
@@ -131,7 +136,7 @@ def record_refusal(session: Session, workspace: str, name: str, refused: Refused
     audit.append(session, "refused", actor=wish.actor.name, name=str(name)[:256], facts=facts, workspace=workspace)
 
 
-def _promotion(session: Session, move: Move, allowed: Standing) -> PromotionRow:
+def _promotion(session: Session, move: Move, allowed: Standing) -> audit.Written:
     row = {
         "id": new_id(),
         "workspace": move.held.workspace,
@@ -145,11 +150,11 @@ def _promotion(session: Session, move: Move, allowed: Standing) -> PromotionRow:
         "actor": move.intent.actor.name,
     }
     session.connection().execute(_PROMOTION, row)
-    return PromotionRow(**row)
+    return audit.Written(PromotionRow, row)
 
 
-def _hold(session: Session, promotion: PromotionRow, held: Held, allowed: Standing) -> HolderRow:
-    key = {"workspace": held.workspace, "name": held.name, "alias": promotion.alias}
+def _hold(session: Session, promotion: audit.Written, held: Held, allowed: Standing) -> audit.Written:
+    key = {"workspace": held.workspace, "name": held.name, "alias": promotion.values["alias"]}
     now = {
         "version": held.version,
         "version_id": allowed.version_id,
@@ -159,12 +164,12 @@ def _hold(session: Session, promotion: PromotionRow, held: Held, allowed: Standi
     connection = session.connection()
     before = connection.execute(_HOLDER, key).first()
     if before is None:
-        row = {**key, **now, "id": new_id(), "created_at": promotion.created_at}
+        row = {**key, **now, "id": new_id(), "created_at": promotion.values["created_at"]}
         connection.execute(_FIRST_HOLDER, row)
     else:
         row = {**key, **now, "id": before.id, "created_at": before.created_at}
         connection.execute(_NEXT_HOLDER, {**now, "holder": before.id})
-    return HolderRow(**row)
+    return audit.Written(HolderRow, row)
 
 
 def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:

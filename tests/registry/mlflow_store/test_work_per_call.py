@@ -173,6 +173,24 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(model: Path, mon
     assert digests(model) == folder_digest(model)
 
 
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("sub/MLmodel", True),
+        ("sub/evalkit/suite.yaml", True),
+        ("registered_model_meta/hidden.bin", True),
+        ("evalkit/suite.yaml", False),
+        (".git/config", False),
+        ("sub/.DS_Store", False),
+    ],
+)
+def test_which_files_count(model: Path, path: str, counts: bool):
+    before = folder_digest(model)
+    (model / path).parent.mkdir(parents=True, exist_ok=True)
+    (model / path).write_text("a: 1")
+    assert (folder_digest(model) != before) is counts
+
+
 def test_few_folders_are_remembered(tmp_path: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch):
     settle(monkeypatch)
     monkeypatch.setattr(files, "_REMEMBERED", 2)
