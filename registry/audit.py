@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy import Engine, bindparam, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from registry.database import reading
@@ -27,6 +27,7 @@ from registry.tables import (
     PolicyRow,
     PromotionRow,
 )
+from registry.writes import Write, inserting, prefixed, write
 
 GENESIS = "sha256:" + "0" * 64
 """The hash before the first entry."""
@@ -40,8 +41,12 @@ _LOCK = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :worksp
 _FIRST = text(
     "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
 )
-_HEAD = text("UPDATE evalkit_audit_heads SET seq = :seq, hash = :hash WHERE workspace = :workspace")
-_ENTRY = insert(AuditRow)
+_HEAD = (
+    update(AuditHeadRow)
+    .where(AuditHeadRow.workspace == bindparam("chain"))
+    .values(seq=bindparam("head_seq"), hash=bindparam("head_hash"))
+)
+_ENTRY = inserting(AuditRow, "entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ def append(
     gone: Sequence[Base] = (),
     workspace: str = DEFAULT_WORKSPACE,
     locked: tuple[int, str] | None = None,
+    writes: Sequence[Write] = (),
 ) -> str:
     """Add an entry within the caller's transaction; return its hash.
 
@@ -129,6 +135,7 @@ def append(
         gone: rows removed by the act.
         workspace: whose chain.
         locked: what `lock` returned in this transaction, where nothing was appended since; spares asking again.
+        writes: what is written together with the entry.
     """
     session.flush()
     head = locked or lock(session, workspace)
@@ -138,7 +145,9 @@ def append(
         if before:
             # Rows from before there was an audit: from now on none is there that no entry tells of
             head = _write(session, head, "opened", "evalkit", rows=before, workspace=workspace)
-    return _write(session, head, kind, actor, name=name, facts=facts, rows=rows, gone=gone, workspace=workspace)[1]
+    return _write(
+        session, head, kind, actor, name=name, facts=facts, rows=rows, gone=gone, workspace=workspace, writes=writes
+    )[1]
 
 
 def _write(
@@ -152,6 +161,7 @@ def _write(
     rows: Sequence[Base | Written] = (),
     gone: Sequence[Base] = (),
     workspace: str,
+    writes: Sequence[Write] = (),
 ) -> tuple[int, str]:
     seq, previous = head
     witnessed = {_key(row): row_digest(row) for row in rows} | {_key(row): None for row in gone}
@@ -167,10 +177,13 @@ def _write(
         "previous": previous,
     }
     own = digest(entry)
-    connection = session.connection()
     columns = {column: entry[column] for column in ("workspace", "seq", "at", "kind", "actor", "name", "previous")}
-    connection.execute(_ENTRY, {**columns, "entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own})
-    connection.execute(_HEAD, {"seq": seq + 1, "hash": own, "workspace": workspace})
+    columns |= {"entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own}
+    chained = [
+        Write(_ENTRY, prefixed(columns, "entry")),
+        Write(_HEAD, {"chain": workspace, "head_seq": seq + 1, "head_hash": own}),
+    ]
+    write(session.connection(), [*writes, *chained])
     return seq + 1, own
 
 

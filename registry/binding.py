@@ -68,12 +68,18 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An alias that shall point to a version, who wants it, and the number of the version it points to before."""
+    """An alias that shall point to a version, and who wants it.
+
+    Attributes:
+        previous: number of the version that it points to before.
+        holder: key and creation time of our row of who holds it before.
+    """
 
     held: Held
     alias: str
     intent: Intent
     previous: int | None = None
+    holder: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

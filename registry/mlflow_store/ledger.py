@@ -14,6 +14,7 @@ from registry.binding import Held, Move, RefusedError, Standing, standing
 from registry.digests import new_id, now_ms
 from registry.policy import Policy
 from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
+from registry.writes import Write, inserting, prefixed, write
 
 _GRANT_MS = 60_000
 CREATED = "version.created"
@@ -24,22 +25,30 @@ _GRANT = {
     "postgresql": insert(GrantRow).values(txid=cast(func.pg_current_xact_id(), String)),
 }
 _REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("grant"))
-_PROMOTION = insert(PromotionRow)
-_HOLDER = select(HolderRow.id, HolderRow.created_at).where(
-    HolderRow.workspace == bindparam("workspace"),
-    HolderRow.name == bindparam("name"),
-    HolderRow.alias == bindparam("alias"),
+_PROMOTION = inserting(PromotionRow, "promotion")
+_FIRST_HOLDER = inserting(HolderRow, "holder")
+_NEXT_HOLDER = (
+    update(HolderRow)
+    .where(HolderRow.id == bindparam("holder_id"))
+    .values(
+        {name: bindparam(f"holder_{name}") for name in ("version", "version_id", "promotion_id", "artifact_digest")}
+    )
 )
-_FIRST_HOLDER = insert(HolderRow)
-_NEXT_HOLDER = update(HolderRow).where(HolderRow.id == bindparam("holder"))
 _TELL = insert(OutboxRow)
 
 
 @contextmanager
 def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None]:
     """Let the one write through the triggers; the grant is gone before the transaction ends."""
+    revocation = grant(session, held, alias, act)
+    yield
+    write(session.connection(), [revocation])
+
+
+def grant(session: Session, held: Held, alias: str, act: str) -> Write:
+    """Let the one write through the triggers; return what takes the grant away, which the caller must write."""
     connection, now, key = session.connection(), now_ms(), new_id()
-    grant = {
+    row = {
         "id": key,
         "workspace": held.workspace,
         "created_at": now,
@@ -49,16 +58,20 @@ def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None
         "act": act,
         "expires_at": now + _GRANT_MS,
     }
-    connection.execute(_GRANT[connection.dialect.name], grant)
-    yield
-    connection.execute(_REVOKE, {"grant": key})
+    connection.execute(_GRANT[connection.dialect.name], row)
+    return Write(_REVOKE, {"grant": key})
 
 
-def record_promotion(session: Session, move: Move, allowed: Standing, locked: tuple[int, str]) -> None:
-    """Promotion, holder and audit entry of a protected alias that moved; `locked` is what `audit.lock` returned."""
+def record_promotion(
+    session: Session, move: Move, allowed: Standing, locked: tuple[int, str], revocation: Write
+) -> None:
+    """Promotion, holder and audit entry of a protected alias that moved, and the end of its grant.
+
+    `locked` is what `audit.lock` returned, `revocation` what `grant` did.
+    """
     held, alias, wish = move.held, move.alias, move.intent
-    row = _promotion(session, move, allowed)
-    holder = _hold(session, row, held, allowed)
+    row = _promotion(move, allowed)
+    holder, held_by = _hold(move, row, allowed)
     facts = {
         "alias": alias,
         "version": held.version,
@@ -79,6 +92,7 @@ def record_promotion(session: Session, move: Move, allowed: Standing, locked: tu
         rows=[row, holder],
         workspace=held.workspace,
         locked=locked,
+        writes=[revocation, _write(row), held_by],
     )
     _tell(session, held.workspace, kind, {"name": held.name, **facts})
 
@@ -89,7 +103,7 @@ def record_free_move(session: Session, move: Move) -> None:
     found = standing(session, held)
     if found is None:
         return
-    row = _promotion(session, move, found)
+    row = _promotion(move, found)
     facts = {
         "alias": alias,
         "version": held.version,
@@ -98,7 +112,14 @@ def record_free_move(session: Session, move: Move) -> None:
     }
     kind = "promotion" if wish.override is None else "override"
     audit.append(
-        session, kind, actor=wish.actor.name, name=held.name, facts=facts, rows=[row], workspace=held.workspace
+        session,
+        kind,
+        actor=wish.actor.name,
+        name=held.name,
+        facts=facts,
+        rows=[row],
+        workspace=held.workspace,
+        writes=[_write(row)],
     )
 
 
@@ -136,7 +157,7 @@ def record_refusal(session: Session, workspace: str, name: str, refused: Refused
     audit.append(session, "refused", actor=wish.actor.name, name=str(name)[:256], facts=facts, workspace=workspace)
 
 
-def _promotion(session: Session, move: Move, allowed: Standing) -> audit.Written:
+def _promotion(move: Move, allowed: Standing) -> audit.Written:
     row = {
         "id": new_id(),
         "workspace": move.held.workspace,
@@ -149,27 +170,29 @@ def _promotion(session: Session, move: Move, allowed: Standing) -> audit.Written
         "override": move.intent.override,
         "actor": move.intent.actor.name,
     }
-    session.connection().execute(_PROMOTION, row)
     return audit.Written(PromotionRow, row)
 
 
-def _hold(session: Session, promotion: audit.Written, held: Held, allowed: Standing) -> audit.Written:
-    key = {"workspace": held.workspace, "name": held.name, "alias": promotion.values["alias"]}
+def _write(promotion: audit.Written) -> Write:
+    return Write(_PROMOTION, prefixed(promotion.values, "promotion"))
+
+
+def _hold(move: Move, promotion: audit.Written, allowed: Standing) -> tuple[audit.Written, Write]:
+    """Our row of who holds the alias as it shall be, and what makes it so."""
+    held = move.held
+    key = {"workspace": held.workspace, "name": held.name, "alias": move.alias}
     now = {
         "version": held.version,
         "version_id": allowed.version_id,
         "promotion_id": promotion.id,
         "artifact_digest": allowed.artifact_digest,
     }
-    connection = session.connection()
-    before = connection.execute(_HOLDER, key).first()
-    if before is None:
+    if move.holder is None:
         row = {**key, **now, "id": new_id(), "created_at": promotion.values["created_at"]}
-        connection.execute(_FIRST_HOLDER, row)
-    else:
-        row = {**key, **now, "id": before.id, "created_at": before.created_at}
-        connection.execute(_NEXT_HOLDER, {**now, "holder": before.id})
-    return audit.Written(HolderRow, row)
+        return audit.Written(HolderRow, row), Write(_FIRST_HOLDER, prefixed(row, "holder"))
+    holder_id, created_at = move.holder
+    row = {**key, **now, "id": holder_id, "created_at": created_at}
+    return audit.Written(HolderRow, row), Write(_NEXT_HOLDER, prefixed({**now, "id": holder_id}, "holder"))
 
 
 def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:

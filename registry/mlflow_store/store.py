@@ -8,16 +8,16 @@ from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 from mlflow.utils.validation import _validate_model_version
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from registry import audit, database, triggers
-from registry.actors import APPROVER, EVALUATOR, intent
+from registry.actors import APPROVER, EVALUATOR, Intent, intent
 from registry.binding import Held, Move, RefusedError, permit
 from registry.carried import TAG_ARTIFACT
 from registry.mlflow_store import ledger, locations
@@ -33,22 +33,38 @@ VERDICT_TAGS = ("evalkit.verdict", "evalkit.decision", "evalkit.override", "eval
 _ACTIVE = {"production", "staging"}
 
 # Built once, and read without MLflow's objects: building and hydrating take longer than running
+_Version: Any = SqlModelVersion  # MLflow's mapped classes are untyped
+_Alias: Any = SqlRegisteredModelAlias
 _HELD: Any = select(
-    SqlModelVersion.name,
-    SqlModelVersion.version,
-    SqlModelVersion.creation_time,
-    SqlModelVersion.source,
-    SqlModelVersion.storage_location,
+    _Version.name,
+    _Version.version,
+    _Version.creation_time,
+    _Version.source,
+    _Version.storage_location,
 ).where(
-    SqlModelVersion.workspace == bindparam("workspace"),
-    SqlModelVersion.name == bindparam("name"),
-    SqlModelVersion.version == bindparam("version"),
-    SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
+    _Version.workspace == bindparam("workspace"),
+    _Version.name == bindparam("name"),
+    _Version.version == bindparam("version"),
+    _Version.current_stage != STAGE_DELETED_INTERNAL,
 )
-_ALIAS: Any = select(SqlRegisteredModelAlias.version).where(
-    SqlRegisteredModelAlias.workspace == bindparam("workspace"),
-    SqlRegisteredModelAlias.name == bindparam("name"),
-    SqlRegisteredModelAlias.alias == bindparam("alias"),
+_MOVE: Any = (
+    _HELD.add_columns(_Alias.version.label("previous"), HolderRow.id.label("holder"), HolderRow.created_at)
+    .outerjoin(
+        _Alias,
+        and_(
+            _Alias.workspace == _Version.workspace,
+            _Alias.name == _Version.name,
+            _Alias.alias == bindparam("alias"),
+        ),
+    )
+    .outerjoin(
+        HolderRow,
+        and_(
+            HolderRow.workspace == _Version.workspace,
+            HolderRow.name == _Version.name,
+            HolderRow.alias == bindparam("alias"),
+        ),
+    )
 )
 
 
@@ -88,19 +104,17 @@ class _Gate(SqlAlchemyStore):
                 return
             if policy is not None:
                 _check_alias(policy, alias)
-            held = self._held(session, name, version)
-            key = {"workspace": held.workspace, "name": name, "alias": alias}
-            move = Move(held, alias, wish, session.connection().execute(_ALIAS, key).scalar())
+            move = self._move(session, name, alias, version, wish)
             if policy is None or not policy.protects(alias):
                 super().set_registered_model_alias(name, alias, version)
                 if wish.record:
                     ledger.record_free_move(session, move)
                 return
             allowed = permit(session, policy, move, files[0] if files else None)
-            with ledger.granted(session, held, alias, "set"):
-                super().set_registered_model_alias(name, alias, version)
-                session.flush()
-            ledger.record_promotion(session, move, allowed, locked)
+            revocation = ledger.grant(session, move.held, alias, "set")
+            super().set_registered_model_alias(name, alias, version)
+            session.flush()
+            ledger.record_promotion(session, move, allowed, locked, revocation)
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Delete an alias; a protected one only as an approver."""
@@ -257,18 +271,27 @@ class _Gate(SqlAlchemyStore):
             raise
 
     def _held(self, session: Session, name: str, version: str | int) -> Held:
-        key = {"workspace": self._workspace(), "name": name, "version": _validate_model_version(version)}
-        row = session.connection().execute(_HELD, key).first()
+        return self._read(session, _HELD, name, version)[1]
+
+    def _move(self, session: Session, name: str, alias: str, version: str, wish: Intent) -> Move:
+        row, held = self._read(session, _MOVE, name, version, alias=alias)
+        holder = (row.holder, row.created_at) if row.holder is not None else None
+        return Move(held, alias, wish, row.previous, holder)
+
+    def _read(self, session: Session, query: Any, name: str, version: str | int, **key: str) -> tuple[Any, Held]:
+        values = {**key, "workspace": self._workspace(), "name": name, "version": _validate_model_version(version)}
+        row = session.connection().execute(query, values).first()
         if row is None:
-            row = self._get_sql_model_version(session, name, version)  # raises in MLflow's own words
-        return Held(
-            key["workspace"],
+            raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
+        held = Held(
+            values["workspace"],
             row.name,
             int(row.version),
             int(row.creation_time),
             str(row.source),
             str(row.storage_location or row.source),
         )
+        return row, held
 
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)
