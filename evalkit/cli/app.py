@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": "evalkit.cli.evaluation:check",
     "compare": "evalkit.cli.evaluation:compare",
     "dataset": "evalkit.cli.datasets:dataset",
+    "db": "evalkit.cli.db:db",
     "doctor": "evalkit.cli.doctor:doctor",
     "evaluate": "evalkit.cli.evaluation:evaluate",
     "gate": "evalkit.cli.evaluation:gate",
