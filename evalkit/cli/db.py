@@ -35,7 +35,7 @@ def upgrade(auth: bool) -> None:
     settings = load_settings()
     with _opened(settings) as engine:
         if not settings.advisory:
-            _upgrade_mlflow(engine, users=auth)
+            _upgrade_mlflow(engine.url.render_as_string(hide_password=False), users=auth)
         database.upgrade(engine)
         with engine.begin() as connection:
             triggers.install(connection)
@@ -52,6 +52,7 @@ def check(as_json: bool) -> int:
     from registry import database, triggers
 
     settings = load_settings()
+    _check_there(settings.database_url)
     with _opened(settings) as engine:
         found: dict[str, Any] = {"evalkit": dict(zip(("current", "needed"), database.revisions(engine), strict=True))}
         if not settings.advisory:
@@ -75,6 +76,17 @@ def check(as_json: bool) -> int:
     return EXIT_OK if good else EXIT_FAIL
 
 
+def _check_there(url: str) -> None:
+    from pathlib import Path
+
+    from metrics.errors import InputError
+    from registry.database import parse_url
+
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
+        raise InputError(f"{url}: there is no such file; `evalkit db upgrade` makes it")
+
+
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Engine]:
     from registry.database import connect
@@ -86,20 +98,28 @@ def _opened(settings: Settings) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _upgrade_mlflow(engine: Engine, *, users: bool) -> None:
-    from mlflow.store.db.utils import _safe_initialize_tables, _upgrade_db
+def _upgrade_mlflow(url: str, *, users: bool) -> None:
+    store = _mlflow_store()
+    engine = store.create_sqlalchemy_engine(url)  # ours holds SQLite's lock while MLflow opens a second connection
+    try:
+        store._safe_initialize_tables(engine)
+        current, needed = _mlflow_revisions(engine)
+        if current != needed:
+            store._upgrade_db(engine)
+        if users:
+            from mlflow.server.auth.db.utils import migrate_if_needed
 
-    _safe_initialize_tables(engine)
-    current, needed = _mlflow_revisions(engine)
-    if current != needed:
-        _upgrade_db(engine)
-    if users:
-        from mlflow.server.auth.db.utils import migrate_if_needed
-
-        migrate_if_needed(engine, "head")
+            migrate_if_needed(engine, "head")
+    finally:
+        engine.dispose()
 
 
 def _mlflow_revisions(engine: Engine) -> tuple[str | None, str | None]:
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
+    store = _mlflow_store()
+    return store._get_schema_version(engine), store._get_latest_schema_revision()
 
-    return _get_schema_version(engine), _get_latest_schema_revision()
+
+def _mlflow_store() -> Any:
+    from mlflow.store.db import utils
+
+    return utils  # untyped
