@@ -197,3 +197,31 @@ def test_commands_exist(name: str, arguments: list[str]):
         assert command is not None
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {argument.partition("=")[0] for argument in rest if argument.startswith("-")} <= known
+
+
+PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_what_is_there():
+    for link in re.findall(r"\]\((?!#|http)([^)#]+)", PAGE):
+        assert (ROOT / "docs" / link).exists(), link
+    for file in re.findall(r"`([a-z-]+\.yaml)`", PAGE):
+        assert (FOLDER / file).exists(), file
+    secrets = {
+        (reference["name"], reference["key"])
+        for _, container in containers()
+        for variable in container["env"]
+        if (reference := variable.get("valueFrom", {}).get("secretKeyRef"))
+    }
+    made = {
+        (name, key)
+        for name, rest in re.findall(r"secret generic (\S+)([\s\S]*?)(?=kubectl|```)", PAGE)
+        for key in re.findall(r"--from-file=([a-z-]+)=", rest)
+    }
+    assert made == secrets
+
+
+def test_the_page_names_the_roles():
+    script = (ROOT / "examples" / "postgres" / "roles.sql").read_text(encoding="utf-8")
+    roles = set(re.findall(r"'(evalkit_(?:owner|server|worker|reader))'", script))
+    assert set(re.findall(r"^\| `(evalkit_\w+)`", PAGE, re.MULTILINE)) == roles
