@@ -4,41 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import and_, bindparam, func, join, select
+from sqlalchemy import and_, func, join, select
 from sqlalchemy.orm import Session
 
 from registry.actors import APPROVER, Intent
-from registry.current import COUNTS, NEWEST
+from registry.current import COUNTS
 from registry.digests import now_ms
 from registry.policy import Policy
-from registry.tables import ApprovalRow, DecisionRow, EvaluationRow, ModelVersionRow, PromotionRow, SuiteRow
+from registry.tables import ApprovalRow, DecisionRow, EvaluationRow, ModelVersionRow, PromotionRow
 
-_JUDGED = join(DecisionRow, EvaluationRow, EvaluationRow.id == DecisionRow.evaluation_id)
-_STANDING = (
-    select(
-        ModelVersionRow.id,
-        ModelVersionRow.source,
-        ModelVersionRow.artifact_digest,
-        ModelVersionRow.author,
-        DecisionRow.id.label("decision_id"),
-        DecisionRow.suite_digest,
-        DecisionRow.outcome,
-        DecisionRow.created_at,
-    )
-    .select_from(ModelVersionRow)
-    .join(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
-    .outerjoin(_JUDGED, and_(DecisionRow.version_id == ModelVersionRow.id, COUNTS))
-    .where(
-        ModelVersionRow.workspace == bindparam("workspace"),
-        ModelVersionRow.name == bindparam("name"),
-        ModelVersionRow.version == bindparam("version"),
-        ModelVersionRow.registered_at == bindparam("registered_at"),
-    )
-    .order_by(*NEWEST)
-    .limit(1)
+JUDGED = join(DecisionRow, EvaluationRow, EvaluationRow.id == DecisionRow.evaluation_id)
+DECIDES = and_(DecisionRow.version_id == ModelVersionRow.id, COUNTS)
+STANDING = (
+    ModelVersionRow.id.label("version_id"),
+    ModelVersionRow.source.label("judged_source"),
+    ModelVersionRow.artifact_digest,
+    ModelVersionRow.author,
+    DecisionRow.id.label("decision_id"),
+    DecisionRow.suite_digest,
+    DecisionRow.outcome,
+    DecisionRow.created_at.label("decided_at"),
 )
-# Built once: building a statement takes longer than running it
+"""What `read_standing` reads."""
 
 
 class RefusedError(Exception):
@@ -67,22 +56,6 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """An alias that shall point to a version, and who wants it.
-
-    Attributes:
-        previous: number of the version that it points to before.
-        holder: key and creation time of our row of who holds it before.
-    """
-
-    held: Held
-    alias: str
-    intent: Intent
-    previous: int | None = None
-    holder: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """The newest decision that counts for a version."""
 
@@ -102,6 +75,24 @@ class Standing:
     verdict: Verdict | None
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An alias that shall point to a version, and who wants it.
+
+    Attributes:
+        previous: number of the version that it points to before.
+        holder: key and creation time of our row of who holds it before.
+        standing: what we know of exactly this version: not of a namesake, a copy, or one whose source was changed.
+    """
+
+    held: Held
+    alias: str
+    intent: Intent
+    previous: int | None = None
+    holder: tuple[str, int] | None = None
+    standing: Standing | None = None
+
+
 def permit(session: Session, policy: Policy, move: Move, files: str | None) -> Standing:
     """Check every rule of the policy; `files` is the digest of what lies behind the version now, where it was read.
 
@@ -114,7 +105,7 @@ def permit(session: Session, policy: Policy, move: Move, files: str | None) -> S
     now = now_ms()
     held, intent = move.held, move.intent
     _check_freeze(policy, now)
-    found = standing(session, held)
+    found = move.standing
     if found is None:
         raise RefusedError(
             "registered",
@@ -134,21 +125,14 @@ def permit(session: Session, policy: Policy, move: Move, files: str | None) -> S
     return found
 
 
-def standing(session: Session, held: Held) -> Standing | None:
-    """What we know of exactly this version: not of a namesake, a copy, or a version whose source was changed."""
-    key = {
-        "workspace": held.workspace,
-        "name": held.name,
-        "version": held.version,
-        "registered_at": held.registered_at,
-    }
-    row = session.connection().execute(_STANDING, key).first()
-    if row is None or row.source != held.source:
+def read_standing(row: Any, held: Held) -> Standing | None:
+    """What a row with the columns of `STANDING` says of a version."""
+    if row is None or row.version_id is None or row.judged_source != held.source:
         return None
     verdict = None
     if row.decision_id is not None:
-        verdict = Verdict(row.decision_id, row.suite_digest, row.outcome, row.created_at)
-    return Standing(row.id, row.artifact_digest, row.author, verdict)
+        verdict = Verdict(row.decision_id, row.suite_digest, row.outcome, row.decided_at)
+    return Standing(row.version_id, row.artifact_digest, row.author, verdict)
 
 
 def _check_freeze(policy: Policy, now: int) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from registry import audit
 from registry.actors import Intent
-from registry.binding import Held, Move, RefusedError, Standing, standing
+from registry.binding import Held, Move, RefusedError, Standing
 from registry.digests import new_id, now_ms
 from registry.policy import Policy
 from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
@@ -100,7 +100,7 @@ def record_promotion(
 def record_free_move(session: Session, move: Move) -> None:
     """Promotion and audit entry of an alias that no policy protects, moved through evalkit."""
     held, alias, wish = move.held, move.alias, move.intent
-    found = standing(session, held)
+    found = move.standing
     if found is None:
         return
     row = _promotion(move, found)

@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 
 from registry import audit, database, triggers
 from registry.actors import APPROVER, EVALUATOR, Intent, intent
-from registry.binding import Held, Move, RefusedError, permit
+from registry.binding import DECIDES, JUDGED, STANDING, Held, Move, RefusedError, permit, read_standing
 from registry.carried import TAG_ARTIFACT
+from registry.current import NEWEST
 from registry.mlflow_store import ledger, locations
 from registry.mlflow_store.files import digest_of
 from registry.mlflow_store.sessions import OneTransaction, per_connection
 from registry.policy import ALIAS, Policy, ruling
-from registry.tables import HolderRow, ModelVersionRow
+from registry.tables import HolderRow, ModelVersionRow, SuiteRow
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 VERDICT_TAGS = ("evalkit.verdict", "evalkit.decision", "evalkit.override", "evalkit.evaluation", "evalkit.run")
@@ -48,7 +49,7 @@ _HELD: Any = select(
     _Version.current_stage != STAGE_DELETED_INTERNAL,
 )
 _MOVE: Any = (
-    _HELD.add_columns(_Alias.version.label("previous"), HolderRow.id.label("holder"), HolderRow.created_at)
+    _HELD.add_columns(*STANDING, _Alias.version.label("previous"), HolderRow.id.label("holder"), HolderRow.created_at)
     .outerjoin(
         _Alias,
         and_(
@@ -65,6 +66,19 @@ _MOVE: Any = (
             HolderRow.alias == bindparam("alias"),
         ),
     )
+    .outerjoin(
+        ModelVersionRow,
+        and_(
+            ModelVersionRow.workspace == _Version.workspace,
+            ModelVersionRow.name == _Version.name,
+            ModelVersionRow.version == _Version.version,
+            ModelVersionRow.registered_at == _Version.creation_time,
+        ),
+    )
+    .outerjoin(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
+    .outerjoin(JUDGED, DECIDES)
+    .order_by(*NEWEST)
+    .limit(1)
 )
 
 
@@ -276,7 +290,7 @@ class _Gate(SqlAlchemyStore):
     def _move(self, session: Session, name: str, alias: str, version: str, wish: Intent) -> Move:
         row, held = self._read(session, _MOVE, name, version, alias=alias)
         holder = (row.holder, row.created_at) if row.holder is not None else None
-        return Move(held, alias, wish, row.previous, holder)
+        return Move(held, alias, wish, row.previous, holder, read_standing(row, held))
 
     def _read(self, session: Session, query: Any, name: str, version: str | int, **key: str) -> tuple[Any, Held]:
         values = {**key, "workspace": self._workspace(), "name": name, "version": _validate_model_version(version)}
