@@ -98,6 +98,11 @@ def is_current(engine: Engine) -> bool:
         return False
 
 
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """Revision of our tables in the database (None: there are none), and the one that this version of evalkit needs."""
+    return _current(engine), _head()
+
+
 def check_database(url: str) -> str:
     """Say in one line what is at `url`, without making or changing anything; unusable ones raise `InputError`."""
     parsed = parse_url(url)

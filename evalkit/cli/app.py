@@ -28,6 +28,7 @@ _COMMANDS = {
     "compare": "evalkit.cli.evaluation:compare",
     "dataset": "evalkit.cli.datasets:dataset",
     "demote": "evalkit.cli.approval:demote",
+    "db": "evalkit.cli.db:db",
     "doctor": "evalkit.cli.doctor:doctor",
     "evaluate": "evalkit.cli.evaluation:evaluate",
     "gate": "evalkit.cli.evaluation:gate",
