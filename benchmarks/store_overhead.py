@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -32,6 +31,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
+from benchmarks import postgres
 from registry import audit
 from registry.database import connect, upgrade, writing
 from registry.digests import new_id, now_ms
@@ -152,37 +152,6 @@ def served(url: str, folder: Path, *, gated: bool) -> Iterator[str]:
             process.wait(20)
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """Address of a PostgreSQL server of our own, with the settings that it comes with."""
-    home = Path(tempfile.mkdtemp(prefix="evalkit-bench-postgres-"))
-    user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(home, "nobody", "nogroup")  # PostgreSQL refuses to run as root
-    port, data = free_port(), home / "data"
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home}"
-    control = [*user, postgres_binary("pg_ctl"), "-D", str(data), "-w"]
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=home)
-
-    run(*user, postgres_binary("initdb"), "-D", str(data), "-U", "tester", "--auth=trust", "-E", "UTF8")
-    run(*control, "-l", str(home / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
-    finally:
-        run(*control, "-m", "immediate", "stop")
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def postgres_binary(name: str) -> str:
-    """Where one of PostgreSQL's programs is."""
-    found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
-    if found is None:
-        raise SystemExit(f"--postgres needs PostgreSQL's own programs on this machine; there is no {name}")
-    return found
-
-
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -190,13 +159,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def database(folder: Path, name: str, postgres: str | None) -> str:
+def database(folder: Path, name: str, server: str | None) -> str:
     """Address of a fresh database."""
-    if postgres is None:
+    if server is None:
         with closing(sqlite3.connect(folder / f"{name}.db")) as fresh:
             fresh.execute("PRAGMA journal_mode=WAL")
         return f"sqlite:///{folder / name}.db"
-    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
     fresh = f"bench_{name}_{uuid.uuid4().hex[:8]}"
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {fresh}"))
@@ -216,8 +185,8 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="evalkit-bench-") as place, ExitStack() as stack:
         folder = Path(place)
-        postgres = stack.enter_context(postgres_server()) if given.postgres else None
-        gated_url, stock_url = (database(folder, name, postgres) for name in ("gated", "stock"))
+        server = stack.enter_context(postgres.server()) if given.postgres else None
+        gated_url, stock_url = (database(folder, name, server) for name in ("gated", "stock"))
         stock, gated, server = stack.enter_context(_stores(stock_url, gated_url, folder, http=given.http))
         prepare(gated_url, folder, given.entries, server)
         bare(stock)

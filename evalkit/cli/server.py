@@ -48,7 +48,7 @@ def server(
         store=store,
         artifacts=artifacts,
         auth=auth,
-        worker=not no_jobs and _worker_exists(),
+        worker=not no_jobs,
         processes=processes,
         allowed_hosts=hosts,
     )
@@ -62,12 +62,6 @@ def server(
         note(f"error: {error}")
         return error.exit_code
     return 0
-
-
-def _worker_exists() -> bool:
-    """Whether this evalkit has the command `evalkit worker`."""
-    context = click.get_current_context().find_root()
-    return isinstance(context.command, click.Group) and context.command.get_command(context, "worker") is not None
 
 
 def _check_no_password(store: str) -> None:

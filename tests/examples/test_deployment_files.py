@@ -30,8 +30,6 @@ VERSIONS = {
 }
 QUANTITY = re.compile(r"^\d+(\.\d+)?(m|Ki|Mi|Gi|Ti)?$")
 NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-LATER = {"server", "worker"}
-"""Commands that other modules bring; every other one must be there."""
 
 
 def of(*kinds: str) -> list[Any]:
@@ -188,8 +186,6 @@ def test_network_is_closed_and_opened_on_purpose():
 @pytest.mark.parametrize(("name", "arguments"), [(name, container["args"]) for name, container in containers()])
 def test_commands_exist(name: str, arguments: list[str]):
     context, command = click.Context(app), app.get_command(click.Context(app), arguments[0])
-    if command is None and arguments[0] in LATER:
-        pytest.skip(f"`evalkit {arguments[0]}` is not there yet")
     assert command is not None, name
     rest = list(arguments[1:])
     while rest and isinstance(command, click.Group) and not rest[0].startswith("-"):

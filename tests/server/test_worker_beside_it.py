@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ from mlflow import MlflowClient
 from registry import audit
 from registry.database import connect
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(find_spec("evalkit.worker") is None, reason="this evalkit has no worker"),
-]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ROWS = 120
