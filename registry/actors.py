@@ -64,6 +64,16 @@ def acting(
         _intent.reset(token)
 
 
+@contextmanager
+def without_intent() -> Iterator[None]:
+    """Forget within the context who acts: what a server does before it knows whom a request comes from."""
+    token = _intent.set(None)
+    try:
+        yield
+    finally:
+        _intent.reset(token)
+
+
 def intent() -> Intent:
     """The present intent: what `acting` says; else a nameless client on a server, and its user on one machine."""
     return _intent.get() or Intent(Actor("anonymous client") if serving() else local_actor())

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalkit.server.identity import Login, acting_as, owner
+from evalkit.server.identity import Login, acting_as, owner, unknown_yet
 from evalkit.server.logins import FailedLogins, Logins, read_header
 from evalkit.server.permissions import OWN, SAFE, concerns_oneself, only_labels, only_reads
 from registry.actors import LABELER, VIEWER
@@ -87,6 +87,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with unknown_yet():
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         answer = self._hardened(send, secluded=self._elsewhere(headers))
         try:

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 
 from fastapi import HTTPException
 
-from registry.actors import ADMIN, APPROVER, EVALUATOR, LABELER, ROLES, VIEWER, Actor, acting, intent, local_actor
+from registry.actors import (
+    ADMIN,
+    APPROVER,
+    EVALUATOR,
+    LABELER,
+    ROLES,
+    VIEWER,
+    Actor,
+    acting,
+    intent,
+    local_actor,
+    without_intent,
+)
 
 _WRITERS = frozenset({EVALUATOR, APPROVER, ADMIN})
 
@@ -63,6 +75,21 @@ def acting_as(login: Login) -> Iterator[None]:
     token = _login.set(login)
     try:
         with acting(login.actor):
+            yield
+    finally:
+        _login.reset(token)
+
+
+@contextmanager
+def unknown_yet() -> Iterator[None]:
+    """Look at a request before its login is known.
+
+    A request on a connection that is kept open may begin in a copy of an earlier request's context: what it says about
+    another login must count for nothing.
+    """
+    token = _login.set(None)
+    try:
+        with without_intent():
             yield
     finally:
         _login.reset(token)

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from evalkit.server.guard import Guard, Mode
-from evalkit.server.identity import Login, login_of, needs
+from evalkit.server.identity import Login, acting_as, login_of, needs, present_login
 from evalkit.server.logins import PER_ADDRESS, PER_USER, WINDOW, Credentials, FailedLogins, read_header
 from registry.actors import ROLES, VIEWER, intent
 
@@ -72,6 +72,36 @@ def test_nothing_remains_of_a_request():
     assert served.get("/x", headers=basic("root")).status_code == 200
     assert served.get("/x").status_code == 401
     assert intent().actor == before
+
+
+def test_an_earlier_login_on_the_connection_says_nothing_about_the_next():
+    # A server may begin a request in a copy of the context of the one before on the same connection
+    class Watching(Book):
+        seen: tuple[Any, str] | None = None
+
+        def identify(self, credentials: Credentials) -> Login | None:
+            self.seen = present_login(), intent().actor.name
+            return super().identify(credentials)
+
+    book, received = Watching(), []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        received.append((present_login(), intent().actor.name))
+
+    async def ask(mode: Mode, path: str, headers: list[Any]) -> None:
+        async def discard(_message: Any) -> None: ...
+
+        scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "client": ("127.0.0.1", 1)}
+        logins = book if mode is Mode.LOGIN else None
+        with acting_as(login_of("mallory", frozenset({"viewer"}))):
+            await Guard(application, mode=mode, logins=logins)(scope, None, discard)  # type: ignore[arg-type]
+
+    anyio.run(ask, Mode.LOGIN, "/x", [(b"authorization", basic("root")["Authorization"].encode())])
+    assert book.seen is not None and book.seen[0] is None and book.seen[1] != "mallory"
+    assert received[-1][1] == "root"
+    for mode, path in ((Mode.NOBODY, "/x"), (Mode.LOGIN, "/healthz")):
+        anyio.run(ask, mode, path, [])
+        assert received[-1][0] is None and received[-1][1] != "mallory"
 
 
 def test_the_secret_goes_no_further():
