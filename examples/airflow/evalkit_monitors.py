@@ -1,4 +1,4 @@
-"""An Airflow DAG that runs every monitor of an evalkit project once an hour.
+"""A DAG for Airflow 2.4 and later that runs the monitors of an evalkit project once an hour.
 
 Put the file into Airflow's folder of DAGs, install evalkit where its tasks run, and set two variables of Airflow:
 `evalkit_project` is the project's folder, `evalkit_monitors` a list of monitors as JSON, such as ["prod", "shop"].
@@ -13,10 +13,9 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime, timedelta
 
+from airflow import DAG
 from airflow.models import Variable
 from airflow.operators.bash import BashOperator
-
-from airflow import DAG
 
 with DAG(
     dag_id="evalkit_monitors",

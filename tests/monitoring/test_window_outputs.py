@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from evalkit.cli.app import run
 from evalkit.monitoring import api
 from evalkit.monitoring.contracts import from_baseline, from_file
+from evalkit.monitoring.window_reports import forget_reports
 from metrics.errors import InputError
 
 DAY = 86_400_000
@@ -48,6 +49,7 @@ def contracted(local: Any, day_rows: Any) -> Any:
     ("changes", "says"),
     [
         ({"answer": None}, "expect_column_values_to_not_be_null of output"),
+        ({"answer": "w" * 5000}, "expect_column_value_lengths_to_be_between of output"),
         ({"seconds": 900.0}, "expect_column_values_to_be_between of latency"),
         ({"language": "<b>klingon</b>"}, "expect_column_values_to_be_in_set of slice.language"),
     ],
@@ -63,10 +65,29 @@ def test_a_window_that_breaks_the_contract_says_so(contracted: Any, day_rows: An
     assert any(says in line for line in broken.notes), broken.notes
     assert "the checks were left out: the window breaks the contract" in broken.notes
     assert (broken.rows, empty.contract) == (100, None)
+    texts = [example for one in broken.contract["breaches"] for example in one["examples"] if one["column"] == "output"]
+    assert texts == [], "what was said is not kept for as long as a window is"
     assert any(one["expectation"] == "volume" for one in small.contract["breaches"])
     assert len(contracted.values("operational", "rows")) == 3, "a broken window has no signals, and not zeros"
     (explained,) = api.explain("prod", "2026-05-04", settings=contracted.settings)
     assert explained.revisions[0].contract == broken.contract, "stored as it was found"
+
+
+def test_a_contract_is_derived_of_what_stays(local: Any, day_rows: Any):
+    """A new version, user or label is no breach; passages are columns like others."""
+    more = {"context": ["a", "b"], "version": "1", "user": "ann", "label": 1, "error": ""}
+    for day in range(2):
+        local.write(f"day-{day}", day_rows(day, **more))
+    local.apply(MONITOR)
+    local.run(2)
+    with api.open_store(local.settings) as (_, store):
+        (local.folder / "contract.yaml").write_text(from_baseline(store, "prod").text())
+    local.apply(MONITOR + "contract: contract.yaml\n")
+    local.write("day-2", day_rows(2, **more | {"version": "2", "user": "bob", "label": None, "error": "timeout"}))
+    local.write("day-3", day_rows(3, **more | {"context": None}))
+    good, broken = (r.window for r in local.run(4).windows)
+    assert (good.status, broken.status) == ("ok", "contract"), good.notes
+    assert {one["column"] for one in broken.contract["breaches"]} == {"context"}
 
 
 def test_a_mended_window_is_restated(contracted: Any, day_rows: Any):
@@ -120,6 +141,10 @@ def test_evidently_reports_lie_beside_the_monitor(local: Any, day_rows: Any):
     windows = [r.window for r in local.run(9).windows if r.window.rows]
     assert windows[-1].notes[0].startswith("Evidently's report: "), "although the baseline's rows are gone by now"
     local.write("day-9", day_rows(9, n=5))
+    forget_reports(path.parents[1], START + 2 * DAY)
+    assert path.exists()
+    forget_reports(path.parents[1], START + 3 * DAY)
+    assert not path.exists()
     (small,) = local.run(10).windows
     assert small.window.status == "ok" and "no report of Evidently: " in small.window.notes[0]
 
