@@ -60,6 +60,7 @@ _SECONDS = {"careful": 0.40, "careless": 0.52}
 """Seconds before the first word: the careless bot reads several documents, the careful one the best."""
 _SECONDS_A_TOKEN = 0.004
 _USERS = 300
+_PARAGRAPHS = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def pool(seed: int) -> Pool:
         _objects(prompts),
         _objects(kinds),
         _objects([_AREA.get(row["module"], "other") for _, row in asked]),
-        _objects([f"{entry.name}: {entry.text}" for entry in best]),
+        _objects([f"{entry.name}: {entry.text.strip().split(_PARAGRAPHS)[0]}" for entry in best]),
         _answers([docs_bot.careful(prompt) for prompt in prompts], best, expected),
         _answers([docs_bot.careless(prompt) for prompt in prompts], best, expected),
     )
