@@ -39,6 +39,7 @@ _COMMANDS = {
     "policy": "evalkit.cli.policy:policy",
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",
+    "run-due": "evalkit.cli.monitor:run_due",
     "server": "evalkit.cli.server:server",
     "show": "evalkit.cli.evaluation:show",
     "suite": "evalkit.cli.suites:suite",

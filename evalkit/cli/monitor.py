@@ -1,4 +1,4 @@
-"""``evalkit monitor apply | list | run | backfill | history | explain | new | schema``."""
+"""``evalkit monitor``: what a model says in production; ``evalkit run-due`` for other schedulers."""
 
 from __future__ import annotations
 
@@ -54,11 +54,47 @@ def apply(path: str, as_json: bool) -> None:
     from evalkit.monitoring import api
 
     applied = api.apply(path)
+    when = applied.schedule
     if as_json:
-        print_json({**asdict(applied.monitor), "change": applied.change, "checks": list(applied.checks)})
+        shown = None if when is None else {"cron": when.cron, "timezone": when.timezone, "catch_up": when.catch_up}
+        facts = {"change": applied.change, "checks": list(applied.checks), "schedule": shown}
+        print_json({**asdict(applied.monitor), **facts})
         return
     click.echo(f"{applied.change}: {applied.monitor.name} checks {', '.join(applied.checks)}")
+    if when is not None:
+        state = ", paused" if when.paused else ""
+        note(f"workers run it at '{when.cron}' {when.timezone}{state}; `evalkit worker` starts one")
     note(f"next: evalkit monitor run {applied.monitor.name}")
+
+
+@monitor.command(short_help="Derive a data contract.")
+@click.argument("name", required=False)
+@click.option("--from", "file", type=click.Path(dir_okay=False), help="Reference rows: a Parquet, CSV or JSONL file.")
+@click.option("--out", type=click.Path(dir_okay=False), default="contract.yaml", show_default=True)
+def contract(name: str | None, file: str | None, out: str) -> None:
+    """Write down what windows look like: from the baseline of the monitor NAME, or from the rows of a file.
+
+    Name the file in the monitor (contract: contract.yaml), and each window is checked against it before its checks run.
+    With NAME and --from the file is read as the monitor reads its source.
+    """
+    from evalkit.monitoring import contracts
+    from evalkit.monitoring.api import open_store
+
+    target = Path(out)
+    if target.exists():
+        raise InputError(f"{out} exists already; name another file with --out, or remove it")
+    if name is None and file is None:
+        raise InputError("name a monitor, or a file of reference rows with --from")
+    if name is None:
+        made = contracts.from_file(Path(str(file)), Path(str(file)).stem)
+    else:
+        with open_store() as (_, store):
+            columns = store.definition(store.monitor(name)).spec.source.columns
+            made = (
+                contracts.from_baseline(store, name) if file is None else contracts.from_file(Path(file), name, columns)
+            )
+    target.write_text(made.text(), encoding="utf-8")
+    note(f"wrote {out} with {len(made.expectations)} expectations; add `contract: {out}` to the monitor, and apply it")
 
 
 @monitor.command(name="list", short_help="Monitors with their newest windows.")
@@ -97,6 +133,95 @@ def run(name: str, window: str | None, as_json: bool) -> None:
     with progress_bar(quiet=as_json) as progress:
         report = api.run(name, window=window, progress=progress)
     _show(report, as_json)
+
+
+@monitor.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Stop running the monitor NAME by itself; `evalkit monitor run` still does."""
+    from evalkit.monitoring import api
+
+    api.pause(name)
+    click.echo(f"paused: {name}")
+
+
+@monitor.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Run the monitor NAME by itself again; windows of the pause are computed with the next run."""
+    from evalkit.monitoring import api
+
+    api.resume(name)
+    click.echo(f"active: {name}")
+
+
+@monitor.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove the monitor NAME with its schedule, rows, windows and signals; the source stays as it is."""
+    from evalkit.monitoring import api
+
+    if not yes:
+        click.confirm(f"Remove '{name}' and all that was found with it?", abort=True, err=True)
+    api.remove(name)
+    click.echo(f"removed: {name}")
+
+
+@monitor.command(short_help="Schedules of monitors, and what came of them.")
+@click.argument("name", required=False)
+@json_option
+def jobs(name: str | None, as_json: bool) -> None:
+    """Show when monitors run, when they ran last and what came of it; of all monitors, or of NAME."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evalkit.monitoring import api
+    from evalkit.monitoring.scheduling import job_json
+
+    found = [job_json(job) for job in api.jobs(name)]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        note("no monitors; `evalkit monitor new` writes a file to start from")
+        return
+    table = Table("monitor", "status", "schedule", "next", "last", "outcome", box=None)
+    for job in found:
+        latest = job["latest"]
+        outcome = "" if latest is None else latest["error"] or latest["outcome"] or "under way"
+        when = "none" if job["cron"] is None else f"{job['cron']} {job['timezone']}"
+        table.add_row(job["monitor"], job["status"], when, job["next"] or "", job["last"] or "", Text(outcome))
+    console().print(table)
+
+
+@click.command(name="run-due", short_help="Run all monitors once, for cron, Airflow and Kubernetes.")
+@click.option("--monitor", "names", multiple=True, metavar="NAME", help="This one only; repeat for more.")
+@json_option
+def run_due(names: tuple[str, ...], as_json: bool) -> int:
+    """Read what is new for each monitor that is not paused, and compute the windows that are due.
+
+    Exit 1 where a monitor or a window of one failed; the others are done nevertheless.
+    """
+    from evalkit.cli.app import EXIT_FAIL, EXIT_OK
+    from evalkit.monitoring import api
+    from evalkit.monitoring.records import report_json
+
+    outcomes = api.run_due(names)
+    if as_json:
+        print_json(
+            [
+                {"monitor": one.monitor, "error": one.error, "report": one.report and report_json(one.report)}
+                for one in outcomes
+            ]
+        )
+    else:
+        for one in outcomes:
+            done = "" if one.report is None else f"read {one.report.read:,} rows, {len(one.report.windows)} windows"
+            click.echo(f"{one.monitor}: {'; '.join(filter(None, (done, one.error)))}")
+        if not outcomes:
+            note("no monitor that is not paused")
+    return EXIT_FAIL if any(one.error for one in outcomes) else EXIT_OK
 
 
 @monitor.command()

@@ -1,8 +1,9 @@
-"""``evalkit worker``: evaluates new versions, and delivers events to webhooks."""
+"""``evalkit worker``: evaluates new versions, delivers events to webhooks, and runs monitors on their schedules."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -28,9 +29,10 @@ def _amount_option(name: str, default: str, says: str) -> Callable[[F], F]:
     return click.option(name, default=default, show_default=True, metavar="AMOUNT", callback=_amount, help=says)
 
 
-@click.group(invoke_without_command=True, short_help="Evaluate new versions, and deliver events to webhooks.")
+@click.group(invoke_without_command=True, short_help="Evaluate new versions, tell webhooks, run monitors.")
 @click.option("--once", is_flag=True, help="End when nothing is due any more, for cron.")
 @click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Evaluations at a time.")
+@click.option("--schedules", default=2, show_default=True, type=click.IntRange(1, 64), help="Scheduled runs at a time.")
 @_amount_option("--poll", "2 s", "Between two looks for work.")
 @_amount_option("--grace", "20 s", "To finish in, after SIGTERM.")
 @_amount_option("--time-limit", "2 h", "For one attempt.")
@@ -43,6 +45,7 @@ def worker(
     ctx: click.Context,
     once: bool,
     concurrency: int,
+    schedules: int,
     poll: float,
     grace: float,
     time_limit: float,
@@ -51,19 +54,24 @@ def worker(
     endpoints: tuple[str, ...],
     variables: tuple[str, ...],
 ) -> None:
-    """Do what is due until told to stop: evaluate versions whose policy says --auto, and tell webhooks.
+    """Do what is due until told to stop: evaluate versions whose policy says --auto, tell webhooks, run monitors.
 
-    Several workers may share one database. Each evaluation runs in a process of its own, without the worker's
-    environment; only formats that run no code are evaluated. SIGTERM finishes what is under way, or gives it back.
+    Several workers may share one database; each firing of a schedule is done by one of them, and a worker that dies has
+    its firing taken over. With --once schedules are left alone: `evalkit run-due` runs monitors once. Each evaluation
+    runs in a process of its own, without the worker's environment; only formats that run no code are evaluated. SIGTERM
+    finishes what is under way, or gives it back.
     """
     if ctx.invoked_subcommand is not None:
         return
     from evalkit.config import load_settings
+    from evalkit.jobs.host import Host
+    from evalkit.jobs.work import Scheduled
+    from evalkit.monitoring.scheduling import KIND, MonitorFirings
     from evalkit.session import open_database
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
-    from evalkit.worker.loop import Worker
+    from evalkit.worker.loop import Work, Worker
     from evalkit.worker.reaction import Allowances
 
     missing = [name for name in variables if name not in os.environ]
@@ -76,7 +84,40 @@ def worker(
     may = Allowances(endpoints, {name: os.environ[name] for name in variables})
     with open_database(settings) as engine:
         evaluations = Evaluations(engine, settings, slots=concurrency, limits=limits, may=may, say=note)
-        Worker([evaluations, Deliveries(engine, say=note)], poll=poll, grace=grace, say=note).run(once=once)
+        works: list[Work] = [evaluations, Deliveries(engine, say=note)]
+        if not once:
+            host = Host(settings, engine, {KIND: MonitorFirings(settings, engine)}, concurrency=schedules)
+            works.append(Scheduled(host, note))
+        Worker(works, poll=poll, grace=grace, say=note).run(once=once)
+        if works[-1].busy():
+            # A run that did not end in its time ends here, as if killed: DBOS would wait for it
+            sys.stderr.flush()
+            os._exit(0)
+
+
+@worker.command(name="list", short_help="Workers that run schedules, and whether they live.")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the workers that run schedules, with their last sign of life; each gives one every few seconds."""
+    from rich.table import Table
+
+    from evalkit.monitoring.cadence import utc_text
+    from evalkit.session import open_database
+    from registry.workers import workers
+
+    with open_database() as engine:
+        found = workers(engine)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    if not found:
+        note("no worker; `evalkit worker` starts one")
+        return
+    table = Table("worker", "host", "process", "since", "last sign of life", "", box=None)
+    for one in found:
+        times = utc_text(one.started_at), utc_text(one.heartbeat_at)
+        table.add_row(one.executor, one.host, str(one.pid), *times, "alive" if one.alive else "silent")
+    console().print(table)
 
 
 @worker.command(short_help="What was done, and what is still to do.")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -57,6 +57,7 @@ _records = Table(
 _ORDER_LOCK = 0x696E6765
 """Advisory lock on PostgreSQL under which rows get their numbers, so that none is committed below a watermark."""
 _CHUNK = 500
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,30 @@ class Buffer:
         with self._engine.connect().execution_options(evalkit_reading=True) as connection:
             return [_row(row) for row in connection.execute(query).mappings()]
 
+    def at(self, stream: str, places: Sequence[int]) -> list[BufferedRow]:
+        """The records with these places in the order of arrival; those that are gone are left out."""
+        found: list[BufferedRow] = []
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            for chunk in _chunks(sorted(places)):
+                query = select(_records).where(
+                    _records.c.workspace == self._workspace, _records.c.stream == stream, _records.c.seq.in_(chunk)
+                )
+                found += [_row(row) for row in connection.execute(query.order_by(_records.c.seq)).mappings()]
+        return found
+
+    def times(self, stream: str, keys: Sequence[str]) -> dict[str, int]:
+        """Id to event time of those generations that the stream has."""
+        found: dict[str, int] = {}
+        given = {_plain(key): key for key in keys}
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            for chunk in _chunks(given):
+                query = select(_records.c.key, _records.c.event_time).where(
+                    _records.c.workspace == self._workspace, _records.c.stream == stream,
+                    _records.c.kind == "generation", _records.c.key.in_(chunk),
+                )  # fmt: skip
+                found |= {given[key]: int(moment) for key, moment in connection.execute(query)}
+        return found
+
     def streams(self) -> dict[str, int]:
         """Streams and how many records each holds."""
         query = (
@@ -227,7 +252,7 @@ def _plain(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(keys: Iterable[_T]) -> Iterator[list[_T]]:
     rest = iter(keys)
     while chunk := list(islice(rest, _CHUNK)):
         yield chunk

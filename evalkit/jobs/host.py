@@ -47,7 +47,7 @@ def scheduled(due: str | datetime, context: Context) -> None:
     if host is None:
         return
     # A thread of its own: what a handler does with DBOS must not become part of this workflow
-    thread = threading.Thread(target=host.fire, args=(key, due, context), name=f"evalkit-{key}")
+    thread = threading.Thread(target=host.fire, args=(key, due, context), name=f"evalkit-{key}", daemon=True)
     thread.start()
     thread.join()
 
@@ -78,17 +78,27 @@ class Host:
         self._schedules = Schedules(self._store)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._under_way: set[str] = set()
         self.executor = ""
+
+    def busy(self) -> int:
+        """How many firings are under way."""
+        return len(self._under_way)
 
     def start(self) -> None:
         """Begin to work."""
         global _host  # noqa: PLW0603 - DBOS calls a function of the module
         if _host is not None:
             raise RuntimeError("this process works already")
-        _host = self
         shut_down()  # one that runs without listening to the queue
-        self.executor = launch(self._store, [QUEUE])
-        beat(self._engine, self.executor)
+        _host = self
+        try:
+            self.executor = launch(self._store, [QUEUE])
+            beat(self._engine, self.executor)
+        except BaseException:
+            _host = None
+            shut_down()
+            raise
         DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=_QUEUE_POLL)
         for name, seconds, work in (
             ("heartbeat", self._silent_after / 5, lambda: beat(self._engine, self.executor)),
@@ -111,6 +121,13 @@ class Host:
 
     def fire(self, key: str, due: str | datetime, context: Context) -> None:
         """Do one firing, unless it is done."""
+        self._under_way.add(key)
+        try:
+            self._fire(key, due, context)
+        finally:
+            self._under_way.discard(key)
+
+    def _fire(self, key: str, due: str | datetime, context: Context) -> None:
         moment = due if isinstance(due, datetime) else datetime.fromisoformat(due)
         due_ms = int(moment.timestamp() * 1000)
         firing = self._insist(

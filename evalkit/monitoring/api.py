@@ -10,27 +10,37 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.config import Settings, load_settings
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.engine import Run, Span, run_monitor
+from evalkit.monitoring.engine import Run, Span
 from evalkit.monitoring.records import MonitorRecord, RunReport, StoredSignal, WindowRecord
 from evalkit.monitoring.rollup import Rolled, roll_up
+from evalkit.monitoring.running import run_and_record
 from evalkit.monitoring.store import MonitorStore
 from evalkit.runner.progress import Report
 from metrics.errors import InputError, did_you_mean
 
-__all__ = ["Applied", "Explained", "apply", "backfill", "explain", "history", "list_monitors", "roll", "run"]
+if TYPE_CHECKING:
+    from evalkit.jobs.schedules import Schedule
+    from evalkit.monitoring.scheduling import Job, Outcome
+
+__all__ = [
+    "Applied", "Explained", "apply", "backfill", "explain", "history", "jobs", "list_monitors", "pause", "remove",
+    "resume", "roll", "run", "run_due",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A monitor that was applied; `change` is ``new``, ``changed`` or ``unchanged``."""
+    """A monitor that was applied; `change` is ``new``, ``changed`` or ``unchanged``; `schedule` is when it will run."""
 
     monitor: MonitorRecord
     change: str
     checks: Sequence[str]
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +52,66 @@ class Explained:
     signals: Sequence[StoredSignal]
 
 
-def apply(path: str | Path, *, settings: Settings | None = None) -> Applied:
-    """Make a monitor from its file, or change the one of that name; its windows so far stay as they are."""
+def apply(path: str | Path, *, schedule: bool = True, settings: Settings | None = None) -> Applied:
+    """Make a monitor from its file, or change the one of that name; its windows so far stay as they are.
+
+    With `schedule`, workers (``evalkit worker``) run it whenever windows become due; a paused monitor stays paused.
+    """
     from registry.actors import intent
 
     definition = Definition.load(path)
-    with open_store(settings) as (_, store):
+    if definition.spec.contract is not None:
+        from evalkit.monitoring.contracts import load_contract
+
+        load_contract(definition)
+    with open_store(settings) as (resolved, store):
         made, change = store.save(definition, intent().actor.name)
-    return Applied(made, change, tuple(check.address for check in definition.checks))
+        when = None
+        if schedule:
+            from evalkit.monitoring.scheduling import put_schedule
+
+            when = put_schedule(resolved, definition)
+    return Applied(made, change, tuple(check.address for check in definition.checks), when)
+
+
+def pause(name: str, *, settings: Settings | None = None) -> MonitorRecord:
+    """Stop running a monitor by itself; `run` still runs it."""
+    from evalkit.monitoring import scheduling
+
+    with open_store(settings) as (resolved, store):
+        return scheduling.pause(resolved, store, name)
+
+
+def resume(name: str, *, settings: Settings | None = None) -> MonitorRecord:
+    """Run a monitor by itself again; windows of the pause are computed with the next run."""
+    from evalkit.monitoring import scheduling
+
+    with open_store(settings) as (resolved, store):
+        return scheduling.resume(resolved, store, name)
+
+
+def remove(name: str, *, settings: Settings | None = None) -> None:
+    """Remove a monitor with its schedule, rows, windows, signals and reports."""
+    from evalkit.monitoring import scheduling
+
+    with open_store(settings) as (resolved, store):
+        scheduling.remove(resolved, store, name)
+
+
+def run_due(names: Sequence[str] = (), *, now: int | None = None, settings: Settings | None = None) -> list[Outcome]:
+    """Run each monitor that is not paused once, or those named; for schedulers that are not evalkit's own."""
+    from evalkit.monitoring import scheduling
+
+    with open_store(settings) as (resolved, store):
+        return scheduling.run_due(resolved, store, names, now=now)
+
+
+def jobs(name: str | None = None, *, settings: Settings | None = None) -> list[Job]:
+    """Schedules of all monitors, or of one, and what came of their latest firings."""
+    from evalkit.monitoring import scheduling
+
+    with open_store(settings) as (resolved, store):
+        return scheduling.jobs(resolved, store, name)
 
 
 def list_monitors(*, settings: Settings | None = None) -> list[tuple[MonitorRecord, WindowRecord | None]]:
@@ -80,7 +142,7 @@ def run(
         return one.due() if moment is None else one.holding(moment)
 
     with open_store(settings) as (resolved, store):
-        return run_monitor(resolved, store, name, choose, now=now, progress=progress)
+        return run_and_record(resolved, store, name, choose, now=now, progress=progress)
 
 
 def backfill(
@@ -102,7 +164,7 @@ def backfill(
     if last <= first:
         raise InputError(f"the range ends ({end}) before it begins ({start})")
     with open_store(settings) as (resolved, store):
-        return run_monitor(
+        return run_and_record(
             resolved, store, name, lambda one: one.within(first, last, again=again), now=now, progress=progress
         )
 

@@ -18,6 +18,7 @@ from evalkit.monitoring.spec import (
     Columns,
     Destination,
     MonitorSpec,
+    Reports,
     Retention,
     Source,
     SqlSource,
@@ -38,6 +39,7 @@ _CONTAINERS: dict[tuple[str, ...], type[BaseModel]] = {
     ("source", "sql"): SqlSource,
     ("source", "columns"): Columns,
     ("retention",): Retention,
+    ("reports",): Reports,
     ("checks", "*"): CheckSpec,
     ("checks", "*", "alert"): Alert,
     ("notify", "*"): Destination,
@@ -132,8 +134,13 @@ def _check_source(document: Document, spec: MonitorSpec, folder: Path) -> None:
                 FieldPath.parse(path)
             except InputError as error:
                 raise document.error(("source", "columns"), str(error)) from None
-    elif source.columns.time is None:
+    elif source.stream is None and source.columns.time is None:
         raise document.error(("source", "columns"), "`columns` needs `time`: the field that says when a row was said")
+    if spec.contract is not None:
+        try:
+            confine(folder, spec.contract, "`contract`")
+        except InputError as error:
+            raise document.error(("contract",), str(error)) from None
     if spec.start is not None:
         try:
             parse_moment(spec.start)

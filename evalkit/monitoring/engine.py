@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.redaction import Redactor, one_line
@@ -15,7 +15,7 @@ from evalkit.monitoring.fields import schema, utc_now
 from evalkit.monitoring.ingest import ingest
 from evalkit.monitoring.lease import held
 from evalkit.monitoring.raw import RawStore
-from evalkit.monitoring.records import EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
+from evalkit.monitoring.records import BROKEN, EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sources import open_source
 from evalkit.monitoring.states import States, merge_all
@@ -27,6 +27,9 @@ from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.leases import Leases
 from registry.tables import DEFAULT_WORKSPACE
+
+if TYPE_CHECKING:
+    from evalkit.reports.contract import Contract
 
 MOST_WINDOWS = 20_000
 """Windows that one run computes at most: a row of a wrong year would otherwise ask for millions."""
@@ -63,6 +66,7 @@ class Run:
         spec = self.definition.spec
         self._raw = RawStore(store.folder(monitor) / "raw", schema(spec.source.columns))
         self._baselines: dict[tuple[str, str], States | None] = {}
+        self._contract: Contract | None = None
         midnight = now - now % DAY_MS
         self._tools = ProjectTools(settings, self.definition, store.spent_since(monitor, midnight))
 
@@ -164,7 +168,9 @@ class Run:
         usage = Usage()
         states: dict[str, tuple[str, States]] = {}
         signals: dict[str, list[Signal]] = {}
-        for check in checks if len(rows) else ():
+        met = self._meet(rows, notes)
+        broken = met is not None and bool(met["breaches"])
+        for check in checks if len(rows) and not broken else ():
             measured, error = self._measure(check, rows)
             if error is not None:
                 notes.append(f"{check.address} failed: {error}")
@@ -175,18 +181,53 @@ class Run:
             notes += measured.notes
             states[check.address] = check.identity, measured.states
             signals[check.address] = self._signals(check, measured, span)
-        status = EMPTY if not len(rows) else FAILED if checks and not states else OK
+        status = EMPTY if not len(rows) else BROKEN if broken else FAILED if checks and not states else OK
         window = WindowRecord(
             "", span.cadence.text, span.start, span.end, 0, status, len(rows), 0, self._monitor.digest,
-            notes, {} if usage == Usage() else asdict(usage), None, 0,
+            notes, {} if usage == Usage() else asdict(usage), met, 0,
         )  # fmt: skip
         if self._same(span.known, window, states):
             assert span.known is not None
             self._store.settle(span.known, token=self._token)
             return WindowResult(span.known, signals, changed=False)
+        window = self._with_report(window, rows)
         stored = self._store.add_window(self._monitor, window, states, signals, token=self._token)
         self._baselines.clear()
         return WindowResult(stored, signals)
+
+    def _meet(self, rows: WindowRows, notes: list[str]) -> Mapping[str, Any] | None:
+        """How a window meets the contract; None where there is none, or no row."""
+        if self.definition.spec.contract is None or not len(rows):
+            return None
+        from evalkit.monitoring.contracts import explain, load_contract, meet
+
+        if self._contract is None:
+            self._contract = load_contract(self.definition)
+        assert self._contract is not None
+        met = meet(self._contract, rows)
+        if met["breaches"]:
+            notes += [*explain(met), "the checks were left out: the window breaks the contract"]
+        return met
+
+    def _with_report(self, window: WindowRecord, rows: WindowRows) -> WindowRecord:
+        """The window with a note on Evidently's report of it, which is written where the monitor asks for one."""
+        first, cadence = self.first(), Cadence.parse(window.cadence)
+        learnt = self._learnt(cadence)
+        if not self.definition.spec.reports.evidently or not len(rows) or first is None or learnt is None:
+            return window
+        if window.start < learnt:
+            return window
+        from evalkit.monitoring.window_reports import report_path, write_report
+
+        folder = self._store.folder(self._monitor)
+        path = report_path(folder, window.cadence, window.start)
+        try:
+            write_report(self.definition, folder, self._raw, rows.table, (cadence.window(first)[0], learnt), path)
+            told = f"Evidently's report: {path.relative_to(self._settings.home)}"
+        except Exception as error:  # another library's report; the window's own signals do not depend on it
+            path.unlink(missing_ok=True)
+            told = f"no report of Evidently: {error if isinstance(error, InputError) else one_line(error)}"
+        return replace(window, notes=[*window.notes, told])
 
     def _measure(self, check: Check, rows: WindowRows) -> tuple[Measured, str | None]:
         try:
@@ -236,8 +277,8 @@ class Run:
 
     def _same(self, known: WindowRecord | None, window: WindowRecord, states: dict[str, tuple[str, Any]]) -> bool:
         """Whether a window came out as it was: no new revision then."""
-        if known is None or (known.status, known.rows, known.version_digest) != (
-            window.status, window.rows, window.version_digest,
+        if known is None or (known.status, known.rows, known.version_digest, known.contract) != (
+            window.status, window.rows, window.version_digest, window.contract,
         ):  # fmt: skip
             return False
         made = {check: states_digest(found) for check, (_, found) in states.items() if found}
@@ -249,10 +290,26 @@ class Run:
         waiting = [span.start for span in self.due() if span.known is None]
         self._raw.forget_before(min([self._now - kept.raw, *waiting]))
         self._store.forget_states(self._monitor, self._now - kept.states)
+        self._prune_stream()
+
+    def _prune_stream(self) -> None:
+        """Empty the ingest buffer of what every monitor of the stream has read and none keeps any more."""
+        stream = self.definition.spec.source.stream
+        if stream is None:
+            return
+        from evalkit.monitoring.sources.stream import prune
+
+        readers = [(one, self._store.definition(one).spec) for one in self._store.monitors()]
+        mine = [(one.watermark, spec.retention.raw) for one, spec in readers if spec.source.stream == stream]
+        prune(self._settings, stream, [mark for mark, _ in mine], self._now - max(kept for _, kept in mine))
+
+
+Choose = Callable[[Run], Sequence[Span]]
+"""Says which windows a run computes."""
 
 
 def run_monitor(
-    settings: Settings, store: MonitorStore, name: str, choose: Callable[[Run], Sequence[Span]],
+    settings: Settings, store: MonitorStore, name: str, choose: Choose,
     *, now: int | None = None, progress: Report | None = None, workspace: str = DEFAULT_WORKSPACE,
 ) -> RunReport:  # fmt: skip
     """Run a monitor under its lease; another process that runs it is waited for a moment.
@@ -261,7 +318,7 @@ def run_monitor(
         InputError: no such monitor, a source that cannot be read, or another process at work.
     """
     monitor = store.monitor(name)
-    with held(Leases(store.engine, workspace), f"monitor:{monitor.id}", f"the monitor '{name}'") as lease:
+    with held(Leases(store.engine, workspace), monitor.lease_key, f"the monitor '{name}'") as lease:
         monitor = store.monitor(name)
         moment = utc_now() if now is None else now
         run = Run(settings, store, monitor, token=lease.token, now=moment, progress=progress or (lambda step: None))

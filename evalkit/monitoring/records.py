@@ -9,8 +9,8 @@ from typing import Any
 from evalkit.monitoring.cadence import utc_text
 from evalkit.monitoring.checks.base import Signal
 
-OK, EMPTY, FAILED = "ok", "no data", "failed"
-"""States of a window; a broken contract is one more."""
+OK, EMPTY, BROKEN, FAILED = "ok", "no data", "contract", "failed"
+"""States of a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class MonitorRecord:
     first_event: int | None
     last_event: int | None
     refused: Mapping[str, int]
+
+    @property
+    def lease_key(self) -> str:
+        """Key of the lease under which the monitor is run."""
+        return f"monitor:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,22 +133,24 @@ class SqlSource(Strict):
 
 
 class Source(Strict):
-    """Where generations come from: exactly one of `traces`, `sql` and `files`.
+    """Where generations come from: exactly one of `traces`, `sql`, `files` and `stream`.
 
     Attributes:
         files: a Parquet, CSV or JSONL file, or a folder of them, below the monitor's folder.
+        stream: what `evalkit.log_generation` and the ingest endpoint were told under this name.
     """
 
     traces: TraceSource | None = None
     sql: SqlSource | None = None
     files: str | None = Field(default=None, min_length=1, max_length=1000)
+    stream: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")
     columns: Columns = Columns()
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        given = [name for name in ("traces", "sql", "files") if getattr(self, name) is not None]
+        given = [name for name in ("traces", "sql", "files", "stream") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"a source is one of traces, sql and files; got {' and '.join(given) or 'none'}")
+            raise ValueError(f"a source is one of traces, sql, files and stream; got {' and '.join(given) or 'none'}")
         return self
 
 
@@ -157,6 +159,18 @@ class Retention(Strict):
 
     raw: Span = 30 * DAY_MS
     states: Span = 400 * DAY_MS
+
+
+class Reports(Strict):
+    """What is made of each window beside its signals.
+
+    Attributes:
+        evidently: Evidently's drift report against the baseline, as HTML.
+        mlflow: a run in MLflow with the signals as metrics over time, and the reports.
+    """
+
+    evidently: bool = False
+    mlflow: bool = False
 
 
 class Alert(Strict):
@@ -246,6 +260,9 @@ class MonitorSpec(Strict):
         every: how event time is cut into windows.
         start: event time at which the first window may begin; the first row's by default.
         lateness: how long after its end a window waits for late rows.
+        catch_up: which firings of a downtime are made up for; windows are computed when they are due in any case.
+        contract: what each window must look like: a file of `evalkit monitor contract`, beside the monitor's.
+        reports: what is made of each window beside its signals.
         baseline: how long the first windows are learnt from; what `against: baseline` compares with.
         minimum: rows below which a slice has no verdict.
         confidence: two-sided level of the intervals; one minus the false discovery rate of drift.
@@ -260,6 +277,9 @@ class MonitorSpec(Strict):
     every: Every = "day"
     start: str | None = None
     lateness: Span = 3_600_000
+    catch_up: Literal["skip", "latest", "all"] = "latest"
+    contract: str | None = Field(default=None, min_length=1, max_length=1000)
+    reports: Reports = Reports()
     baseline: Span = 14 * DAY_MS
     retention: Retention = Retention()
     redact: tuple[Annotated[str, AfterValidator(_redaction)], ...] = ()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Engine, Select, select, update
+from sqlalchemy import ColumnElement, Engine, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from evalkit.monitoring.checks.base import Signal, Verdict
@@ -22,9 +23,11 @@ from metrics.errors import InputError, did_you_mean
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
 from registry.leases import check_token
-from registry.tables import DEFAULT_WORKSPACE
+from registry.tables import DEFAULT_WORKSPACE, LeaseRow
 from registry.tables_monitoring import MonitorRow, MonitorVersionRow, SignalRow, WindowRow, WindowStateRow
 
+ACTIVE, PAUSED = "active", "paused"
+"""States of a monitor."""
 INLINE = 64_000
 """Bytes of a window's states that the database keeps itself; larger ones are files."""
 
@@ -53,7 +56,7 @@ class MonitorStore:
             what = "new" if row is None else "unchanged" if row.digest == definition.digest else "changed"
             if row is None:
                 row = MonitorRow(
-                    id=new_id(), workspace=self._workspace, created_at=now_ms(), name=definition.name, status="active",
+                    id=new_id(), workspace=self._workspace, created_at=now_ms(), name=definition.name, status=ACTIVE,
                     watermark={}, reads=0, first_event=None, last_event=None, refused={}, digest="", source_digest="",
                 )  # fmt: skip
                 session.add(row)
@@ -75,6 +78,22 @@ class MonitorStore:
                 session.add(known)
             known.text, known.folder, known.origin = definition.text, str(definition.folder), definition.origin
             return _monitor(row), what
+
+    def set_status(self, name: str, status: str) -> MonitorRecord:
+        """Pause or resume a monitor; `InputError` where there is none of that name."""
+        self.monitor(name)
+        with writing(self.engine) as session:
+            row = session.scalars(self._named(name)).one()
+            row.status = status
+            return _monitor(row)
+
+    def remove(self, name: str) -> None:
+        """Delete a monitor with all that was found and kept of it; a run that is under way fails at its next write."""
+        monitor = self.monitor(name)
+        with writing(self.engine) as session:
+            session.execute(delete(LeaseRow).where(LeaseRow.key == monitor.lease_key))
+            session.execute(delete(MonitorRow).where(MonitorRow.id == monitor.id))
+        shutil.rmtree(self.folder(monitor), ignore_errors=True)
 
     def monitors(self) -> list[MonitorRecord]:
         """All monitors, by name."""

@@ -76,7 +76,7 @@ class Project:
 
     def apply(self, text: str = MONITOR) -> api.Applied:
         (self.folder / "monitor.yaml").write_text(text)
-        return api.apply(self.folder / "monitor.yaml", settings=self.settings)
+        return api.apply(self.folder / "monitor.yaml", schedule=False, settings=self.settings)
 
     def run(self, day: float, **how: Any) -> RunReport:
         """Run as if so many days had passed since the first one, and two hours."""

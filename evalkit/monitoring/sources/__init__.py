@@ -1,4 +1,4 @@
-"""Where generations come from: MLflow traces, SQL tables and queries, files."""
+"""Where generations come from: MLflow traces, SQL tables and queries, files, and what applications told."""
 
 from __future__ import annotations
 
@@ -23,4 +23,8 @@ def open_source(definition: Definition, settings: Settings) -> Source:
         from evalkit.monitoring.sources.files import FileReader
 
         return FileReader(definition.folder, source.files, source.columns)
+    if source.stream is not None:
+        from evalkit.monitoring.sources.stream import StreamReader
+
+        return StreamReader(settings, source.stream, source.columns)
     raise InputError("the monitor names no source")
