@@ -13,31 +13,41 @@ pytest.importorskip("sklearn")
 pytest.importorskip("great_expectations")
 pytest.importorskip("safetensors")
 
-from evalkit.config import Settings  # noqa: E402
-from evalkit.demo import docs_bot, monitoring, traffic  # noqa: E402
-from evalkit.monitoring import api  # noqa: E402
-from judges.groundedness import groundedness_model  # noqa: E402
+from evalkit.config import Settings
+from evalkit.demo import docs_bot, monitoring, traffic
+from evalkit.monitoring import api
+from judges.groundedness import groundedness_model
 
 SEED = 1
+LAST = traffic.DRIFT_DAY + monitoring.SOON
+"""By this day everything has happened."""
+
+
+def _settings(folder: Path) -> Settings:
+    database = f"sqlite:///{folder / 'evalkit.db'}"
+    return Settings(folder / ".evalkit", database, database, database, advisory=False)
 
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Path]]:
-    """All days, with half the traffic of the demo."""
+    """All days that matter, with fewer rows and questions than in the demo, and no labels."""
     folder = tmp_path_factory.mktemp("production")
-    database = f"sqlite:///{folder / 'evalkit.db'}"
-    settings = Settings(folder / ".evalkit", database, database, database, advisory=False)
+    settings = _settings(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(traffic, "WEEKDAY", 220)
-        patch.setattr(traffic, "WEEKEND", 160)
-        days = list(monitoring.replay(folder, SEED, settings))
-        assert days == list(range(1, traffic.DAYS + 1))
+        patch.setattr(traffic, "WEEKDAY", 190)
+        patch.setattr(traffic, "WEEKEND", 150)
+        patch.setattr(traffic, "QUESTIONS_OF_A_KIND", 150)
+        patch.setattr(traffic, "LABEL_DELAY", traffic.DAYS)
+        traffic.pool.cache_clear()
+        days = list(monitoring.replay(folder, SEED, settings, until=LAST))
+        assert days == list(range(1, LAST + 1))
         yield settings, folder
+    traffic.pool.cache_clear()
 
 
 def test_what_alerts_is_what_happened(lived: tuple[Settings, Path]):
     found = monitoring.alerted(lived[0])
-    assert monitoring.surprises(found) == []
+    assert monitoring.surprises(found, until=LAST) == []
     begun = {}
     for episode in found:
         begun.setdefault(episode.signal, episode.opened)
@@ -59,15 +69,20 @@ def test_the_broken_day_says_why_and_teaches_nothing(lived: tuple[Settings, Path
     assert empty.revisions[-1].status == "no data"
 
 
-def test_labels_come_late_and_restate_their_day(lived: tuple[Settings, Path]):
-    (one,) = api.explain(monitoring.MONITOR, "2026-01-05", settings=lived[0])
+def test_labels_come_late_and_restate_their_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traffic, "LABEL_DELAY", 2)
+    settings = _settings(tmp_path)
+    assert list(monitoring.replay(tmp_path, SEED, settings, until=2)) == [1, 2]
+    # A replay that was interrupted goes on where it was
+    assert list(monitoring.replay(tmp_path, SEED, settings, until=3)) == [3]
+    (one,) = api.explain(monitoring.MONITOR, "2026-01-05", settings=settings)
     assert [window.revision for window in one.revisions] == [1, 2]
 
 
 def test_days_that_were_lived_through_are_not_again(lived: tuple[Settings, Path]):
     settings, folder = lived
     files = {file: file.stat().st_mtime_ns for file in folder.rglob("*.parquet")}
-    assert list(monitoring.replay(folder, SEED, settings)) == []
+    assert not list(monitoring.replay(folder, SEED, settings, until=LAST))
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*.parquet")} == files
 
 
