@@ -28,7 +28,7 @@ def _amount_option(name: str, default: str, says: str) -> Callable[[F], F]:
     return click.option(name, default=default, show_default=True, metavar="AMOUNT", callback=_amount, help=says)
 
 
-@click.group(invoke_without_command=True, short_help="Evaluate new versions, and deliver events to webhooks.")
+@click.group(invoke_without_command=True, short_help="Evaluate new versions, deliver events and alerts.")
 @click.option("--once", is_flag=True, help="End when nothing is due any more, for cron.")
 @click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Evaluations at a time.")
 @_amount_option("--poll", "2 s", "Between two looks for work.")
@@ -51,7 +51,8 @@ def worker(
     endpoints: tuple[str, ...],
     variables: tuple[str, ...],
 ) -> None:
-    """Do what is due until told to stop: evaluate versions whose policy says --auto, and tell webhooks.
+    """Do what is due until told to stop: evaluate versions whose policy says --auto, tell webhooks and
+    people of alerts.
 
     Several workers may share one database. Each evaluation runs in a process of its own, without the worker's
     environment; only formats that run no code are evaluated. SIGTERM finishes what is under way, or gives it back.
@@ -60,10 +61,11 @@ def worker(
         return
     from evalkit.config import load_settings
     from evalkit.session import open_database
+    from evalkit.worker.alerts import AlertDeliveries, Demotions
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
-    from evalkit.worker.loop import Worker
+    from evalkit.worker.loop import Work, Worker
     from evalkit.worker.reaction import Allowances
 
     missing = [name for name in variables if name not in os.environ]
@@ -76,7 +78,13 @@ def worker(
     may = Allowances(endpoints, {name: os.environ[name] for name in variables})
     with open_database(settings) as engine:
         evaluations = Evaluations(engine, settings, slots=concurrency, limits=limits, may=may, say=note)
-        Worker([evaluations, Deliveries(engine, say=note)], poll=poll, grace=grace, say=note).run(once=once)
+        works: list[Work] = [
+            evaluations,
+            Deliveries(engine, say=note),
+            AlertDeliveries(engine, say=note),
+            Demotions(engine, settings, say=note),
+        ]
+        Worker(works, poll=poll, grace=grace, say=note).run(once=once)
 
 
 @worker.command(short_help="What was done, and what is still to do.")
