@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.redaction import Redactor, one_line
+from evalkit.monitoring.alerting import follow
 from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_moment, utc_text
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal
 from evalkit.monitoring.fields import schema, utc_now
@@ -88,6 +89,7 @@ class Run:
             for done, span in enumerate(spans):
                 self._progress(Progress("", "windows", done, len(spans)))
                 results.append(self._compute(span))
+            follow(self._store.engine, self._monitor.id, self.definition, learnt=self._learnt, token=self._token)
             self._retain()
         finally:
             self._tools.close()
@@ -242,7 +244,7 @@ class Run:
         for signal in found:
             verdict, reason = measured.limits.get(signal.key, (signal.verdict, signal.reason))
             samples = signal.samples or measured.samples.get((signal.key, signal.slice), ())
-            finished.append(Signal(signal.key, signal.slice, signal.estimate, verdict, reason, tuple(samples)))
+            finished.append(replace(signal, verdict=verdict, reason=reason, samples=tuple(samples)))
         return finished
 
     def _beside(self, check: Check, span: Span) -> Beside:

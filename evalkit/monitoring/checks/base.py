@@ -46,6 +46,7 @@ class Signal:
         verdict: what became of it.
         reason: in words, where there is more to say.
         samples: ids of rows that show it best.
+        p_value: of a test that compared the window with others; None where there was none.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Signal:
     verdict: Verdict = "measured"
     reason: str = ""
     samples: Sequence[str] = ()
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
