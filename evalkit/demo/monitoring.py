@@ -11,9 +11,11 @@ from pathlib import Path
 
 from evalkit.config import Settings
 from evalkit.demo import traffic
-from evalkit.demo.alerting import Episode, episodes
 from evalkit.monitoring import api
+from evalkit.monitoring.alerting import WINDOW
 from evalkit.monitoring.cadence import HOUR_MS
+from evalkit.session import open_database
+from registry.alerts import Alert, Alerts
 
 MONITOR = "docs-bot-prod"
 SOON = 3
@@ -21,11 +23,28 @@ SOON = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert, in days.
+
+    Attributes:
+        signal: check of the monitor; of its drift check the column; or the state of a window.
+        opened: the day whose rows opened it.
+        closed: the day whose rows ended it; None while it lasts.
+        reason: what the monitor says.
+    """
+
+    signal: str
+    opened: int
+    closed: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What must alert, and in which days it must begin.
 
     Attributes:
-        signal: check of the monitor, or the state of a window.
+        signal: as of an episode.
         first: the earliest day that is right.
         last: the latest day that is soon enough; None where it may stay away.
         why: in words.
@@ -77,7 +96,18 @@ def replay(folder: Path, seed: int, settings: Settings, *, until: int = traffic.
 
 def alerted(settings: Settings) -> list[Episode]:
     """Everything that alerted so far, oldest first."""
-    return episodes(MONITOR, settings)
+    with open_database(settings) as engine:
+        found = Alerts(engine).find(MONITOR, closed=True, limit=1000)
+    episodes = [
+        Episode(
+            _signal(alert),
+            traffic.number_of(alert.opened_at),
+            None if alert.closed_at is None else traffic.number_of(alert.closed_at),
+            alert.reason,
+        )
+        for alert in found
+    ]
+    return sorted(episodes, key=lambda one: (one.opened, one.signal))
 
 
 def surprises(found: Sequence[Episode], *, until: int = traffic.DAYS) -> list[str]:
@@ -110,6 +140,12 @@ def reasons(found: Iterable[Episode]) -> list[tuple[Episode, str]]:
         (one, wanted[one.signal].why if one.signal in wanted and one.opened >= wanted[one.signal].first else "")
         for one in found
     ]
+
+
+def _signal(alert: Alert) -> str:
+    if alert.check == WINDOW:
+        return alert.rule
+    return alert.key.partition(".")[0] if alert.check == "drift" else alert.check
 
 
 def _lived(settings: Settings) -> int:
