@@ -85,7 +85,7 @@ def replay(folder: Path, seed: int, settings: Settings, *, until: int = traffic.
 
     Labels come `traffic.LABEL_DELAY` days later, in files of their own. Days that were lived through are not again.
     """
-    api.apply(lay_out(folder), settings=settings)
+    api.apply(lay_out(folder), schedule=False, settings=settings)  # the replay is the clock
     for number in range(_lived(settings) + 1, until + 1):
         _write(folder / "traffic" / f"day-{number:02}.parquet", traffic.day(seed, number))
         if (before := number - traffic.LABEL_DELAY) >= 1:

@@ -189,7 +189,7 @@ def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console:
     console.print(f"  cd {folder} && evalkit list", soft_wrap=True, highlight=False)
     console.print(f"  cd {folder} && evalkit show models:/digits-gan/2", soft_wrap=True, highlight=False)
     console.print(
-        f"  cd {folder} && evalkit monitor history {monitoring.MONITOR} --check hallucination",
+        f"  cd {folder} && evalkit alerts list --all",
         soft_wrap=True,
         highlight=False,
     )
