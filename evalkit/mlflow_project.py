@@ -139,6 +139,18 @@ def calibrate(folder: str, judge: str, by: str, word: str, unscored_wrong: str, 
     return perform(folder, lambda _: command, decides=False)
 
 
+@entry_points.command(name="monitor")
+@folder_option
+@click.option("--monitor", required=True)
+@click.option("--window", default="")
+def run_monitor(folder: str, monitor: str, **options: str) -> int:
+    """Run `evalkit run-due` for one monitor, or `evalkit monitor run` for one `window` of it."""
+    windowed = ["monitor", "run", *_given(options), "--", monitor]
+    return perform(
+        folder, lambda _: windowed if options["window"] else ["run-due", f"--monitor={monitor}"], decides=False
+    )
+
+
 def perform(
     folder: str,
     arguments: Callable[[Path], list[str]],

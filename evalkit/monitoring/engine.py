@@ -224,7 +224,9 @@ class Run:
         folder = self._store.folder(self._monitor)
         path = report_path(folder, window.cadence, window.start)
         try:
-            write_report(self.definition, folder, self._raw, rows.table, (cadence.window(first)[0], learnt), path)
+            write_report(
+                self.definition, folder, self._raw, rows.table, baseline=(cadence.window(first)[0], learnt), path=path
+            )
             told = f"Evidently's report: {path.relative_to(self._settings.home)}"
         except Exception as error:  # another library's report; the window's own signals do not depend on it
             path.unlink(missing_ok=True)

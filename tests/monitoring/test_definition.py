@@ -99,7 +99,10 @@ def test_the_digest_is_of_what_is_said():
         (HEAD + "start: lately\n", "is no date or time"),
         ("monitor: m\nsource: {files: ../up, columns: {time: t}}\n", "leads out of its folder"),
         ("monitor: m\nsource: {files: x}\n", "`columns` needs `time`"),
-        ("monitor: m\nsource: {files: x, sql: {url: U, table: t}}\n", "a source is one of traces, sql and files"),
+        (
+            "monitor: m\nsource: {files: x, sql: {url: U, table: t}}\n",
+            "a source is one of traces, sql, files and stream",
+        ),
         ("monitor: m\nsource: {sql: {url: U, table: 't; drop'}, columns: {time: t}}\n", "`source.sql.table`"),
         (
             "monitor: m\nsource: {traces: {experiment: e}, columns: {output: answer}}\n",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import audit, decisions, evaluations, models, policies, records
+from evalkit.server.api import audit, decisions, evaluations, models, monitors, policies, records
 
 PREFIX = "/evalkit/api/v1"
 
@@ -18,6 +18,7 @@ for part in (
     evaluations.uploads,
     decisions.router,
     policies.router,
+    monitors.router,
     audit.router,
     records.router,
 ):

@@ -1,0 +1,128 @@
+"""``/monitors``: what models say in production, window by window, and a run of a monitor for other schedulers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query
+
+from evalkit.monitoring import scheduling
+from evalkit.monitoring.cadence import parse_moment
+from evalkit.monitoring.records import MonitorRecord, StoredSignal, WindowRecord
+from evalkit.monitoring.store import PAUSED, MonitorStore
+from evalkit.server.api import paging
+from evalkit.server.api.models import Anybody
+from evalkit.server.api.project import InProject, Project
+from evalkit.server.api.routes import ConflictError, NotFoundError, new_router
+from evalkit.server.api.schema import Cursor, JobOut, Limit, MonitorOut, Page, QueuedOut, SignalOut, WindowOut
+from evalkit.server.identity import needs
+from registry.actors import EVALUATOR, Actor
+from registry.firings import history
+from registry.spec import NAME
+from registry.workers import workers
+
+router = new_router("monitors")
+Name = Annotated[str, Path(max_length=100, pattern=NAME, description="A monitor.")]
+Moment = Annotated[str | None, Query(max_length=40, description="As `2026-05-01` or `2026-05-01T06:00Z`.")]
+
+
+@router.get("/monitors", dependencies=[Anybody], summary="Monitors, by name")
+def list_monitors(project: InProject, cursor: Cursor = None, limit: Limit = 100) -> Page[MonitorOut]:
+    """Each with its newest window."""
+    store = _store(project)
+    items, following = paging.cut(store.monitors(), cursor, limit)
+    return Page(items=[_told(store, one) for one in items], next=following)
+
+
+@router.get("/monitors/{name}", dependencies=[Anybody], summary="One monitor")
+def get_monitor(project: InProject, name: Name) -> MonitorOut:
+    """With the text of its file."""
+    store = _store(project)
+    monitor = _known(store, name)
+    return _told(store, monitor, text=store.definition(monitor).text)
+
+
+@router.get("/monitors/{name}/windows", dependencies=[Anybody], summary="Windows of a monitor, oldest first")
+def list_windows(
+    project: InProject, name: Name, *, since: Moment = None, until: Moment = None, cursor: Cursor = None,
+    limit: Limit = 200,
+) -> Page[WindowOut]:  # fmt: skip
+    """The newest revision of each; those that begin in ``[since, until)``."""
+    store = _store(project)
+    items, following = paging.cut(store.windows(_known(store, name), **_span(since, until)), cursor, limit)
+    return Page(items=[_window(one) for one in items], next=following)
+
+
+@router.get("/monitors/{name}/signals", dependencies=[Anybody], summary="Signals of a monitor, oldest first")
+def list_signals(
+    project: InProject, name: Name, *,
+    check: Annotated[str | None, Query(max_length=60)] = None,
+    key: Annotated[str | None, Query(max_length=200, description="One number of a check.")] = None,
+    slice_: Annotated[str | None, Query(alias="slice", max_length=500, description="All slices without.")] = None,
+    since: Moment = None, until: Moment = None, cursor: Cursor = None, limit: Limit = 200,
+) -> Page[SignalOut]:  # fmt: skip
+    """Of the newest revisions of windows; `slice=` with nothing behind it asks for all rows."""
+    store = _store(project)
+    found = store.signals(_known(store, name), check=check, key=key, slice_=slice_, **_span(since, until))
+    items, following = paging.cut(found, cursor, limit)
+    return Page(items=[_signal(one) for one in items], next=following)
+
+
+@router.get("/monitors/{name}/jobs", dependencies=[Anybody], summary="Schedule of a monitor, and its latest firings")
+def get_jobs(project: InProject, name: Name, limit: Limit = 20) -> JobOut:
+    """Firings with the newest first; `outcome` is null while one is under way."""
+    store = _store(project)
+    _known(store, name)
+    (job,) = scheduling.jobs(project.settings, store, name)
+    latest = history(project.engine, schedule=scheduling.schedule_name(name), limit=limit)
+    return JobOut.model_validate({**scheduling.job_json(job), "firings": latest})
+
+
+@router.post("/monitors/{name}/run", status_code=202, summary="Run a monitor now")
+def run_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> QueuedOut:
+    """Queue a run for whichever worker is free; ``/jobs`` says what comes of it. A paused monitor is not run."""
+    store = _store(project)
+    if _known(store, name).status == PAUSED:
+        raise ConflictError(f"the monitor '{name}' is paused; `evalkit monitor resume {name}` first")
+    key = scheduling.trigger(project.settings, store, name)
+    return QueuedOut(key=key, workers=sum(one.alive for one in workers(project.engine)))
+
+
+def _store(project: Project) -> MonitorStore:
+    return MonitorStore(project.engine, project.settings.home)
+
+
+def _known(store: MonitorStore, name: str) -> MonitorRecord:
+    for monitor in store.monitors():
+        if monitor.name == name:
+            return monitor
+    raise NotFoundError(f"there is no monitor '{name}'")
+
+
+def _span(since: str | None, until: str | None) -> dict[str, Any]:
+    return {
+        "since": None if since is None else parse_moment(since),
+        "until": None if until is None else parse_moment(until),
+    }
+
+
+def _told(store: MonitorStore, monitor: MonitorRecord, text: str | None = None) -> MonitorOut:
+    newest = next(reversed(store.windows(monitor)), None)
+    return MonitorOut(
+        id=monitor.id, name=monitor.name, status=monitor.status, model=monitor.model, digest=monitor.digest,
+        first_event=monitor.first_event, last_event=monitor.last_event, refused=dict(monitor.refused),
+        window=None if newest is None else _window(newest), text=text,
+    )  # fmt: skip
+
+
+def _window(window: WindowRecord) -> WindowOut:
+    return WindowOut.model_validate(window)
+
+
+def _signal(stored: StoredSignal) -> SignalOut:
+    signal = stored.signal
+    return SignalOut(
+        window=stored.window.id, start=stored.window.start, end=stored.window.end, check=stored.check, key=signal.key,
+        slice=signal.slice, estimate=signal.estimate.to_json(), verdict=signal.verdict, reason=signal.reason,
+        samples=list(signal.samples),
+    )  # fmt: skip
