@@ -72,7 +72,8 @@ def headline(data: Mapping[str, Any]) -> str:
     """An alert in one line."""
     slice_ = f" [{data['slice']}]" if data["slice"] else ""
     what = "ALERT" if data["event"] == "opened" else "ended"
-    return f"{what}: {data['monitor']} {data['check']}/{data['key']}{slice_}, {data['rule']}: {data['reason']}"
+    told = f"{what}: {data['monitor']} {data['check']}/{data['key']}{slice_}, {data['rule']}: {data['reason']}"
+    return " ".join(told.split())
 
 
 def slack_message(data: Mapping[str, Any], public_url: str | None) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def email_message(data: Mapping[str, Any], sender: str, receivers: str, png: byt
     """An e-mail in text and HTML, the chart attached and shown."""
     message = EmailMessage()
     message["From"], message["To"] = sender, receivers
-    message["Subject"] = " ".join(f"[evalkit] {headline(data)}".split())[:200]
+    message["Subject"] = f"[evalkit] {headline(data)}"[:200]
     details = _details(data)
     message.set_content("\n".join([headline(data), "", *(f"{name}: {text}" for name, text in details)]) + "\n")
     rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in details)
@@ -183,6 +184,8 @@ def _mail(address: str, message_id: str, data: Mapping[str, Any], chart: Chart, 
             if server.user is not None:
                 client.login(server.user, server.password or "")
             client.send_message(message)
+    except InputError:
+        raise
     except smtplib.SMTPResponseException as error:
         # Its text is the server's, which may repeat what we sent
         return Answer(None, f"the mail server {server.host} refused with {error.smtp_code}")

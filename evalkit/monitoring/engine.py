@@ -250,8 +250,9 @@ class Run:
         return finished
 
     def _beside(self, check: Check, span: Span) -> Beside:
+        trailing = self._trailing(check, span) if check.trailing else None
         if not check.uses_others:
-            return Beside()
+            return Beside(trailing=trailing)
         baseline = previous = None
         learnt = self._learnt(span.cadence)
         if "baseline" in check.against and learnt is not None and span.start >= learnt:
@@ -260,7 +261,13 @@ class Run:
             before = self._store.windows(self._monitor, cadence=span.cadence.text, until=span.start)
             before = [window for window in before if window.status == OK][-1:]
             previous = next(self._store.states(before, check.address, check.identity), None)
-        return Beside(baseline, previous)
+        return Beside(baseline, previous, trailing)
+
+    def _trailing(self, check: Check, span: Span) -> States | None:
+        since = span.start - check.trailing
+        before = self._store.windows(self._monitor, cadence=span.cadence.text, since=since, until=span.start)
+        good = [window for window in before if window.status == OK]
+        return merge_all(list(self._store.states(good, check.address, check.identity))) or None
 
     def _learnt(self, cadence: Cadence) -> int | None:
         """When the baseline is complete: the end of the last window that began in its span."""
