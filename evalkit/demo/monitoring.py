@@ -83,12 +83,12 @@ def lay_out(folder: Path) -> Path:
 def replay(folder: Path, seed: int, settings: Settings, *, until: int = traffic.DAYS) -> Iterator[int]:
     """Live through the days up to `until`: each evening its rows are written and the monitor runs. Yields each day.
 
-    Labels come `traffic.LABEL_DELAY` days later, in files of their own. Days that were lived through are not again.
+    Labels come later, in files of their own, and restate their days. Days that were lived through are not again.
     """
     api.apply(lay_out(folder), schedule=False, settings=settings)  # the replay is the clock
     for number in range(_lived(settings) + 1, until + 1):
         _write(folder / "traffic" / f"day-{number:02}.parquet", traffic.day(seed, number))
-        if (before := number - traffic.LABEL_DELAY) >= 1:
+        for before in traffic.labelled_on(number):
             _write(folder / "traffic" / f"labels-{before:02}.parquet", traffic.labels(seed, before))
         api.run(MONITOR, now=traffic.START + number * traffic.DAY_MS + HOUR_MS, settings=settings)
         yield number

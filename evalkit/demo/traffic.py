@@ -35,8 +35,8 @@ CANARY = 0.05
 """Share of questions that the careless bot answers before that: a canary release."""
 WEEKDAY, WEEKEND = 450, 300
 LABELS_A_DAY = 20
-LABEL_DELAY = 2
-"""Days until people have labelled a day's sample."""
+LABELLED_EVERY = 7
+"""People label on Mondays, what was said in the week before."""
 MISTAKEN = 0.03
 """Share of labels that are wrong."""
 
@@ -146,7 +146,10 @@ def number_of(moment: int) -> int:
 
 
 def labels(seed: int, number: int) -> pa.Table:
-    """What people said about random rows of a day: id, time, label (1 where it hallucinates) and label_probability."""
+    """What people said about random rows of a day: id, time, label (1 where it hallucinates) and label_probability.
+
+    They say it later: see `labelled_on`.
+    """
     import pyarrow as pa
 
     questions, drawn = pool(seed), _draw(seed, number)
@@ -163,6 +166,11 @@ def labels(seed: int, number: int) -> pa.Table:
             "label_probability": np.full(len(rows), len(rows) / max(len(drawn.ids), 1)),
         }
     )
+
+
+def labelled_on(number: int) -> range:
+    """The days whose labels come in on a day."""
+    return range(max(1, number - LABELLED_EVERY), number if number % LABELLED_EVERY == 1 else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
         patch.setattr(traffic, "WEEKDAY", 190)
         patch.setattr(traffic, "WEEKEND", 150)
         patch.setattr(traffic, "QUESTIONS_OF_A_KIND", 150)
-        patch.setattr(traffic, "LABEL_DELAY", traffic.DAYS)
+        patch.setattr(traffic, "LABELLED_EVERY", traffic.DAYS)
         traffic.pool.cache_clear()
         days = list(monitoring.replay(folder, SEED, settings, until=LAST))
         assert days == list(range(1, LAST + 1))
@@ -70,7 +70,7 @@ def test_the_broken_day_says_why_and_teaches_nothing(lived: tuple[Settings, Path
 
 
 def test_labels_come_late_and_restate_their_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(traffic, "LABEL_DELAY", 2)
+    monkeypatch.setattr(traffic, "LABELLED_EVERY", 2)
     settings = _settings(tmp_path)
     assert list(monitoring.replay(tmp_path, SEED, settings, until=2)) == [1, 2]
     # A replay that was interrupted goes on where it was
@@ -98,6 +98,11 @@ def test_a_false_a_late_and_a_missing_alert_are_surprises(lived: tuple[Settings,
     assert "without cause" in monitoring.surprises([*found, replace(hallucination, signal="toxicity")])[0]
     no_data = next(one for one in found if one.signal == "no data")
     assert "day 24 only" in monitoring.surprises([*found, replace(no_data, opened=30)])[0]
+
+
+def test_labels_of_a_week_come_on_monday():
+    assert [list(traffic.labelled_on(number)) for number in (1, 2, 8, 9)] == [[], [], list(range(1, 8)), []]
+    assert list(traffic.labelled_on(15)) == list(range(8, 15))
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_one_others():
