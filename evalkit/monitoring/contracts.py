@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from evalkit.monitoring.rows import WindowRows
 
 _OURS = ("id", "event_time", "read_at")
+_CHANGING = ("label", "user", "version", "cluster", "error")
+"""Columns that nothing is derived of: labels come late, and users, versions and errors come and go."""
+_PRIVATE = ("prompt", "output", "context", "user", "cluster")
+"""Columns whose values are not kept with a breach: windows outlive what was said in them."""
 _MOST_ROWS = 200_000
 """Rows that a contract is derived from at most: the last ones."""
 _ROOM = 3
@@ -47,7 +51,10 @@ def meet(contract: Contract, rows: WindowRows) -> Mapping[str, Any]:
     """How a window met a contract, JSON-ready: ``checked`` and ``breaches``, empty where all held."""
     newest = int(np.max(rows.table["event_time"].to_numpy())) if len(rows) else None
     result = check_contract(contract, _frame(rows.table), newest=newest, end=rows.end)
-    breaches = [{**asdict(breach), "examples": list(breach.examples)} for breach in result.breaches]
+    breaches = [
+        {**asdict(breach), "examples": [] if breach.column in _PRIVATE else list(breach.examples)}
+        for breach in result.breaches
+    ]
     return {"contract": contract.contract, "checked": result.checked, "breaches": breaches}
 
 
@@ -91,7 +98,8 @@ def from_file(path: Path, name: str, columns: Columns | None = None) -> Contract
 
 
 def _derived(name: str, table: pa.Table, sizes: Sequence[int], gaps: Sequence[int], shortest: int) -> Contract:
-    frame = _frame(table.slice(max(0, table.num_rows - _MOST_ROWS))).dropna(axis="columns", how="all")
+    latest = table.slice(max(0, table.num_rows - _MOST_ROWS)).drop_columns(list(_CHANGING))
+    frame = _frame(latest).dropna(axis="columns", how="all")
     hours = -(-_ROOM * max(gaps) // HOUR_MS) if gaps else 0
     # A window without rows breaks the volume; hours as long as the window would ask for nothing
     fresh = hours if 0 < hours * HOUR_MS < shortest else None

@@ -301,6 +301,10 @@ class Run:
         waiting = [span.start for span in self.due() if span.known is None]
         self._raw.forget_before(min([self._now - kept.raw, *waiting]))
         self._store.forget_states(self._monitor, self._now - kept.states)
+        if self.definition.spec.reports.evidently:
+            from evalkit.monitoring.window_reports import forget_reports
+
+            forget_reports(self._store.folder(self._monitor), self._now - kept.states)
         self._prune_stream()
 
     def _prune_stream(self) -> None:

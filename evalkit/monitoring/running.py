@@ -9,7 +9,6 @@ from evalkit.monitoring.engine import Choose, run_monitor
 from evalkit.monitoring.records import RunReport
 from evalkit.monitoring.store import MonitorStore
 from evalkit.runner.progress import Report
-from metrics.errors import InputError
 
 _log = logging.getLogger("evalkit.monitoring")
 
@@ -21,13 +20,11 @@ def run_and_record(
     """Run a monitor as `run_monitor` does, and keep its run in MLflow up to date where its file asks for one."""
     report = run_monitor(settings, store, name, choose, now=now, progress=progress)
     if store.definition(store.monitor(name)).spec.reports.mlflow:
-        from mlflow.exceptions import MlflowException
-
         from evalkit.monitoring.mlflow_runs import record
 
         try:
             record(settings, store, name)
-        except (MlflowException, InputError) as error:
-            # The windows are stored; the next run tells MLflow what it lacks
-            _log.warning("the monitor '%s' could not be told to MLflow: %s", name, " ".join(str(error).split())[:300])
+        except Exception as error:  # whatever a store that is away makes of it: the windows are stored
+            why = " ".join(str(error).split())[:300]
+            _log.warning("the monitor '%s' could not be told to MLflow; its next run does it: %s", name, why)
     return report

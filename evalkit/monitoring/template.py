@@ -22,6 +22,8 @@ every: day                             # hour, `day at 06:00 Europe/Berlin`, wee
 lateness: 1h                           # a window waits so long for late rows; later ones restate it
 baseline: 14d                          # what the first windows teach
 retention: {raw: 30d, states: 400d}
+# contract: contract.yaml              # what each window must look like: evalkit monitor contract my-model-prod
+# reports: {evidently: true, mlflow: true}
 redact: [email, phone]                 # removed before anything is stored
 checks:                                # operational (latency, cost, length, empty, repeated, error) is always there
   - {toxicity: {sample: 5000/day}}

@@ -24,8 +24,18 @@ _NUMBERS = ("latency", "cost", "prompt_tokens", "output_tokens")
 
 def report_path(folder: Path, cadence: str, start: int) -> Path:
     """Where the report of a window lies in a monitor's folder; the newest revision's, whether it is there or not."""
-    moment = datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%dT%H%MZ")
-    return folder / "reports" / f"{moment}-{hashlib.sha256(cadence.encode()).hexdigest()[:6]}.html"
+    return folder / "reports" / f"{_moment(start)}-{hashlib.sha256(cadence.encode()).hexdigest()[:6]}.html"
+
+
+def forget_reports(folder: Path, before: int) -> None:
+    """Remove the reports of windows that began before a moment, UTC milliseconds."""
+    for file in (folder / "reports").glob("*.html"):
+        if file.name < _moment(before):
+            file.unlink(missing_ok=True)
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H%MZ")
 
 
 def write_report(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,9 @@ import yaml
 from mlflow import MlflowClient
 
 from evalkit.cli.app import run
-from evalkit.config import Settings
 from evalkit.monitoring import api
 from evalkit.monitoring.contracts import from_baseline, from_file
+from evalkit.monitoring.window_reports import forget_reports
 from metrics.errors import InputError
 
 DAY = 86_400_000
@@ -46,6 +49,7 @@ def contracted(local: Any, day_rows: Any) -> Any:
     ("changes", "says"),
     [
         ({"answer": None}, "expect_column_values_to_not_be_null of output"),
+        ({"answer": "w" * 5000}, "expect_column_value_lengths_to_be_between of output"),
         ({"seconds": 900.0}, "expect_column_values_to_be_between of latency"),
         ({"language": "<b>klingon</b>"}, "expect_column_values_to_be_in_set of slice.language"),
     ],
@@ -61,10 +65,29 @@ def test_a_window_that_breaks_the_contract_says_so(contracted: Any, day_rows: An
     assert any(says in line for line in broken.notes), broken.notes
     assert "the checks were left out: the window breaks the contract" in broken.notes
     assert (broken.rows, empty.contract) == (100, None)
+    texts = [example for one in broken.contract["breaches"] for example in one["examples"] if one["column"] == "output"]
+    assert texts == [], "what was said is not kept for as long as a window is"
     assert any(one["expectation"] == "volume" for one in small.contract["breaches"])
     assert len(contracted.values("operational", "rows")) == 3, "a broken window has no signals, and not zeros"
     (explained,) = api.explain("prod", "2026-05-04", settings=contracted.settings)
     assert explained.revisions[0].contract == broken.contract, "stored as it was found"
+
+
+def test_a_contract_is_derived_of_what_stays(local: Any, day_rows: Any):
+    """A new version, user or label is no breach; passages are columns like others."""
+    more = {"context": ["a", "b"], "version": "1", "user": "ann", "label": 1, "error": ""}
+    for day in range(2):
+        local.write(f"day-{day}", day_rows(day, **more))
+    local.apply(MONITOR)
+    local.run(2)
+    with api.open_store(local.settings) as (_, store):
+        (local.folder / "contract.yaml").write_text(from_baseline(store, "prod").text())
+    local.apply(MONITOR + "contract: contract.yaml\n")
+    local.write("day-2", day_rows(2, **more | {"version": "2", "user": "bob", "label": None, "error": "timeout"}))
+    local.write("day-3", day_rows(3, **more | {"context": None}))
+    good, broken = (r.window for r in local.run(4).windows)
+    assert (good.status, broken.status) == ("ok", "contract"), good.notes
+    assert {one["column"] for one in broken.contract["breaches"]} == {"context"}
 
 
 def test_a_mended_window_is_restated(contracted: Any, day_rows: Any):
@@ -112,12 +135,16 @@ def test_evidently_reports_lie_beside_the_monitor(local: Any, day_rows: Any):
     path = local.settings.home / note.removeprefix("Evidently's report: ")
     assert path.parent == local.settings.home / "monitors" / made.id / "reports"
     text = path.read_text(encoding="utf-8")
-    assert "evidently" in text.lower() and "latency" in text
+    assert "<html" in text and "Dataset Drift" in text
     assert path.stat().st_mode & 0o077 == 0
     local.write("day-8", day_rows(8, n=40))
     windows = [r.window for r in local.run(9).windows if r.window.rows]
     assert windows[-1].notes[0].startswith("Evidently's report: "), "although the baseline's rows are gone by now"
     local.write("day-9", day_rows(9, n=5))
+    forget_reports(path.parents[1], START + 2 * DAY)
+    assert path.exists()
+    forget_reports(path.parents[1], START + 3 * DAY)
+    assert not path.exists()
     (small,) = local.run(10).windows
     assert small.window.status == "ok" and "no report of Evidently: " in small.window.notes[0]
 
@@ -130,7 +157,7 @@ def tracked(local: Any, empty_store: Path) -> Iterator[Any]:
     mlflow.set_tracking_uri(uri)
     local.client = MlflowClient(uri)
     local.client.create_experiment("evalkit-monitors", (local.folder / "artifacts").as_uri())
-    local.settings = Settings(local.settings.home, local.settings.database_url, uri, uri, advisory=False)
+    local.settings = replace(local.settings, tracking_uri=uri, registry_uri=uri)
     yield local
     mlflow.set_tracking_uri(None)
 
@@ -177,10 +204,33 @@ def test_mlflow_that_is_away_costs_no_window(tracked: Any, day_rows: Any, caplog
     tracked.apply(MONITOR + "reports: {mlflow: true}\n")
     there = tracked.settings
     gone = f"sqlite:////dev/null/{'x' * 8}.db"
-    tracked.settings = Settings(there.home, there.database_url, gone, gone, advisory=False)
+    tracked.settings = replace(there, tracking_uri=gone)
     assert [r.window.rows for r in tracked.run(1).windows] == [40]
     assert "could not be told to MLflow" in caplog.text
     tracked.settings = there
     tracked.write("day-1", day_rows(1, n=40))
     tracked.run(2)
     assert len(_points(tracked, "operational.rows")) == 2, "what MLflow lacked is told with the next run"
+
+
+@pytest.mark.parametrize("imported", ["evalkit", "evalkit, evalkit.cli.monitor, evalkit.cli.worker"])
+def test_heavy_libraries_are_imported_where_they_are_used(imported: str):
+    heavy = ("evidently", "great_expectations", "torch", "dbos", "ray", "mlflow", "pandas")
+    code = f"import sys, {imported}; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_run_without_contract_and_reports_imports_neither_library(local: Any, day_rows: Any):
+    local.write("day-0", day_rows(0, n=20))
+    local.apply("monitor: prod\nsource: {files: generations, columns: {id: id, time: time, output: answer}}\n")
+    code = f"""
+import pathlib, sys
+from evalkit.config import Settings
+from evalkit.monitoring import api
+settings = Settings(pathlib.Path({str(local.settings.home)!r}), *[{local.settings.database_url!r}] * 3, False)
+assert api.run("prod", now={START + DAY + 7_200_000}, settings=settings).windows
+print([m for m in ("evidently", "great_expectations", "torch", "dbos", "ray", "mlflow") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
