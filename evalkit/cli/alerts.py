@@ -32,9 +32,6 @@ def alerts() -> None:
 @json_option
 def list_(monitor: str | None, closed: bool, limit: int, as_json: bool) -> None:
     """List the alerts that last, the newest first."""
-    from rich.table import Table
-    from rich.text import Text
-
     from evalkit.monitoring.cadence import utc_text
 
     with _opened() as store:
@@ -45,11 +42,11 @@ def list_(monitor: str | None, closed: bool, limit: int, as_json: bool) -> None:
     if not found:
         note("no alerts" if closed else "no alert lasts; --all shows those that ended")
         return
-    table = Table("since", "state", "monitor", "signal", "rule", "because", "id", box=None)
     for alert in found:
-        cells = (alert.state, alert.monitor, alert.signal, alert.rule, alert.reason, alert.id)
-        table.add_row(utc_text(alert.opened_at), *map(Text, cells))
-    console().print(table)
+        told = (
+            f"{alert.id}  {utc_text(alert.opened_at)}  {alert.state:12}  {alert.monitor} {alert.signal}, {alert.rule}"
+        )
+        console().print(f"{told}: {alert.reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 @alerts.command(short_help="Everything about one alert.")

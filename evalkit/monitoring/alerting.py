@@ -139,6 +139,7 @@ class _Follower:
             Name(row.check, row.key, row.slice, row.rule): row
             for row in session.scalars(select(DetectorRow).where(DetectorRow.monitor_id == monitor_id))
         }
+        self._digests: dict[tuple[Cadence, int], str] = {}
         self.names = self._names()
 
     def advance(self) -> list[_Followed]:
@@ -161,8 +162,10 @@ class _Follower:
         }  # fmt: skip
         found = set(known)
         for address, rules in self._rules.items():
-            since = [self._kept[name].through for name in known if name.check == address]
-            complete = {name.rule for name in known if name.check == address} >= set(rules)
+            kept = [self._kept[name] for name in known if name.check == address]
+            # Windows that were restated may have signals that they did not have before
+            as_seen = all(self._as_seen(self._checks[address].cadence, row) for row in kept)
+            complete = as_seen and {row.rule for row in kept} == set(rules)
             query = (
                 select(SignalRow.key, SignalRow.slice)
                 .join(WindowRow, WindowRow.id == SignalRow.window_id)
@@ -174,8 +177,8 @@ class _Follower:
             )  # fmt: skip
             if self._checks[address].kind != "drift":
                 query = query.where(SignalRow.verdict != "insufficient data")
-            if since and complete:
-                query = query.where(SignalRow.start > min(since))
+            if complete:
+                query = query.where(SignalRow.start > min(row.through for row in kept))
             for key, slice_ in self._session.execute(query):
                 if is_about(self._checks[address], key):
                     found |= {Name(address, key, slice_, rule) for rule in rules}
@@ -191,9 +194,8 @@ class _Follower:
         identity = digest({"rule": asdict(rule), "budget": None if shared is None else asdict(shared)})
         windows = self.windows[check.cadence]
         kept = self._kept.get(name)
-        seen_before = 0 if kept is None else sum(window.start <= kept.through for window in windows)
-        replayed = kept is None or (kept.identity, kept.windows) != (identity, _digest(windows[:seen_before]))
-        new = windows if replayed else windows[seen_before:]
+        replayed = kept is None or kept.identity != identity or not self._as_seen(check.cadence, kept)
+        new = windows if replayed or kept is None else windows[self._count(check.cadence, kept) :]
         if not new:
             return None
         seen = self._seen(check, rule, name, new)
@@ -207,7 +209,23 @@ class _Follower:
                 observation, why = None, str(error)
                 state, said = detector.update(state, None)
             made.append(said if observation is not None else _with_reason(said, why))
-        return _Followed(name, check.cadence, identity, _digest(windows), state, seen, made, replayed)
+        everything = self._digest(check.cadence, len(windows))
+        return _Followed(name, check.cadence, identity, everything, state, seen, made, replayed)
+
+    def _count(self, cadence: Cadence, row: DetectorRow) -> int:
+        return sum(window.start <= row.through for window in self.windows[cadence])
+
+    def _as_seen(self, cadence: Cadence, row: DetectorRow) -> bool:
+        """Whether the windows that a detector has seen are still what they were."""
+        return row.windows == self._digest(cadence, self._count(cadence, row))
+
+    def _digest(self, cadence: Cadence, count: int) -> str:
+        """Of the revisions of the first windows, which a detector has seen."""
+        key = cadence, count
+        if key not in self._digests:
+            ids = "\n".join(window.id for window in self.windows[cadence][:count])
+            self._digests[key] = "sha256:" + hashlib.sha256(ids.encode()).hexdigest()
+        return self._digests[key]
 
     def _seen(self, check: Check, rule: AlertRule, name: Name, windows: Sequence[_Window]) -> list[_Seen]:
         source = source_key(check, name.key)
@@ -243,11 +261,6 @@ class _Follower:
 
 def _with_reason(said: Reading, why: str) -> Reading:
     return replace(said, reason=f"no data: {why}" + ("; the alert stays open" if said.alerting else ""))
-
-
-def _digest(windows: Sequence[_Window]) -> str:
-    """Of the revisions of windows that a detector has seen."""
-    return "sha256:" + hashlib.sha256("\n".join(window.id for window in windows).encode()).hexdigest()
 
 
 def _mark(seen: _Seen, made: Reading) -> Mark:

@@ -89,12 +89,14 @@ class Run:
             for done, span in enumerate(spans):
                 self._progress(Progress("", "windows", done, len(spans)))
                 results.append(self._compute(span))
-            follow(self._store.engine, self._monitor.id, self.definition, learnt=self._learnt, token=self._token)
+            alerts = follow(
+                self._store.engine, self._monitor.id, self.definition, learnt=self._learnt, token=self._token
+            )
             self._retain()
         finally:
             self._tools.close()
         late = sum(1 for span in spans if span.known is not None and span.known.late)
-        return RunReport(self.definition.name, brought.rows, late, results, brought.refused)
+        return RunReport(self.definition.name, brought.rows, late, results, brought.refused, alerts)
 
     def _tell_rows(self, rows: int) -> None:
         self._progress(Progress("", "rows read", rows, rows))

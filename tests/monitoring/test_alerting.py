@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from evalkit.monitoring import api
+from evalkit.monitoring import announcing, api
 from metrics.errors import InputError
 from registry import audit
 from registry.actors import Actor, acting
@@ -277,3 +277,42 @@ def test_what_is_plotted_is_what_was_compared(local: Any):
     assert [one.alerting for one in shown] == [
         one.statistic is not None and one.statistic >= (one.threshold or 0) for one in shown
     ]
+
+
+def test_a_run_that_dies_before_its_alerts_is_made_good(project: Any, monkeypatch: pytest.MonkeyPatch):
+    project.apply(MONITOR)
+    live(project, [QUIET] * 6)
+    write_days(project, [BROKEN], first=6)
+
+    def broken(*_: Any, **__: Any) -> str:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(announcing, "put", broken)
+        with pytest.raises(OSError, match="disk"):
+            project.run(7)
+    assert len(api.history("prod", check="operational", key="empty", settings=project.settings)) == 7
+    assert overall(project) == [] and len(readings_of(project)) == 6, "all of it, or nothing"
+    assert project.run(7).alerts >= 1
+    assert project.run(7).alerts == 0
+    (alert,) = overall(project)
+    assert alert.opened_at == START + 6 * DAY
+    assert [one["event"] for one in messages(project) if not one["slice"]] == ["opened"]
+
+
+def test_all_signals_share_the_budget(local: Any):
+    def thresholds() -> dict[str, float]:
+        with reading(connect(local.settings.database_url)) as session:
+            rows = session.scalars(select(DetectorRow)).all()
+            return {row.slice: row.state["tracks"][0][1] for row in rows if row.state["tracks"]}
+
+    write_days(local, [QUIET] * 5)
+    local.apply(MONITOR.replace("{operational: [empty, length],", "{operational: [empty, length], slices: [],"))
+    local.run(5)
+    alone = thresholds()
+    assert list(alone) == [""]
+    local.apply(MONITOR.replace("minimum: 20", "minimum: 15"))
+    api.backfill("prod", "2026-05-01", "2026-05-06", now=START + 6 * DAY, settings=local.settings)
+    shared = thresholds()
+    assert set(shared) == {"", "language=de", "language=en"}
+    assert shared[""] > alone[""], "three signals share what one had: each needs more evidence"
