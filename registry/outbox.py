@@ -25,6 +25,10 @@ CREATED = "version.created"
 """A version of a model under a policy with `auto` was created."""
 DELIVERY = "webhook.delivery"
 """An event that a webhook shall be told."""
+ALERT = "alert.delivery"
+"""An alert that one destination shall be told."""
+DEMOTION = "alert.demotion"
+"""An alias that an alert takes away."""
 
 DONE, FAILED, DROPPED = "done", "failed", "dropped"
 

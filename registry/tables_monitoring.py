@@ -123,28 +123,94 @@ class SignalRow(_Row, Base):
     coverage: Mapped[float] = mapped_column(Float)
     verdict: Mapped[str] = mapped_column(String(40))
     reason: Mapped[str] = mapped_column(Text)
+    p_value: Mapped[float | None] = mapped_column(Float)
     record: Mapped[_Json] = mapped_column(JSON)
     samples: Mapped[list[Any]] = mapped_column(JSON)
 
 
 class AlertRow(_Row, Base):
-    """The state of one signal's alert: since when, by which window, and the detector's own state."""
+    """One episode of one rule: `opened_at` and `closed_at` are the starts of the windows that opened and ended it.
+
+    `announced_at` is when people were told, None while nobody was; `action` says what an alert that demotes did.
+    """
 
     __tablename__ = "evalkit_alerts"
-    __table_args__ = (UniqueConstraint("monitor_id", "check", "key", "slice", "opened_at"),)
+    __table_args__ = (
+        UniqueConstraint(
+            "monitor_id", "cadence", "check", "key", "slice", "rule", "opened_at", name="uq_evalkit_alerts_episode"
+        ),
+        Index("ix_evalkit_alerts_closed", "workspace", "closed_at"),
+    )
 
     monitor_id: Mapped[str] = mapped_column(ForeignKey("evalkit_monitors.id", ondelete="CASCADE"))
     window_id: Mapped[str | None] = mapped_column(ForeignKey("evalkit_windows.id", ondelete="SET NULL"), index=True)
+    cadence: Mapped[str] = mapped_column(String(100))
     check: Mapped[str] = mapped_column(String(60))
     key: Mapped[str] = mapped_column(String(200))
     slice: Mapped[str] = mapped_column(String(500))
-    state: Mapped[str] = mapped_column(String(20))
+    rule: Mapped[str] = mapped_column(String(20))
     opened_at: Mapped[int] = mapped_column(BigInteger)
+    opened_until: Mapped[int] = mapped_column(BigInteger)
     closed_at: Mapped[int | None] = mapped_column(BigInteger)
     statistic: Mapped[float | None] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    value: Mapped[float | None] = mapped_column(Float)
     reason: Mapped[str] = mapped_column(Text)
-    detector: Mapped[_Json] = mapped_column(JSON)
+    samples: Mapped[list[Any]] = mapped_column(JSON)
+    announced_at: Mapped[int | None] = mapped_column(BigInteger)
     acknowledged_at: Mapped[int | None] = mapped_column(BigInteger)
     acknowledged_by: Mapped[str | None] = mapped_column(String(255))
     silenced_until: Mapped[int | None] = mapped_column(BigInteger)
     comment: Mapped[str] = mapped_column(Text, default="")
+    action: Mapped[str] = mapped_column(Text, default="")
+
+
+class DetectorRow(_Row, Base):
+    """What the detector of one rule remembers after the window that starts at `through`.
+
+    `windows` is a digest of the revisions that it has seen: one that was restated makes it start again. `identity`
+    is one of the rule and its share of the false-alarm budget.
+    """
+
+    __tablename__ = "evalkit_detectors"
+    __table_args__ = (
+        UniqueConstraint("monitor_id", "check", "key", "slice", "rule", name="uq_evalkit_detectors_signal"),
+    )
+
+    monitor_id: Mapped[str] = mapped_column(ForeignKey("evalkit_monitors.id", ondelete="CASCADE"))
+    check: Mapped[str] = mapped_column(String(60))
+    key: Mapped[str] = mapped_column(String(200))
+    slice: Mapped[str] = mapped_column(String(500))
+    rule: Mapped[str] = mapped_column(String(20))
+    identity: Mapped[str] = mapped_column(String(80))
+    through: Mapped[int] = mapped_column(BigInteger)
+    windows: Mapped[str] = mapped_column(String(80))
+    state: Mapped[_Json] = mapped_column(JSON)
+
+
+class ReadingRow(_Row, Base):
+    """What one rule said after one window: exactly what charts show."""
+
+    __tablename__ = "evalkit_readings"
+    __table_args__ = (
+        UniqueConstraint("monitor_id", "check", "key", "slice", "rule", "start", name="uq_evalkit_readings_window"),
+    )
+
+    monitor_id: Mapped[str] = mapped_column(ForeignKey("evalkit_monitors.id", ondelete="CASCADE"))
+    window_id: Mapped[str] = mapped_column(ForeignKey("evalkit_windows.id", ondelete="CASCADE"), index=True)
+    start: Mapped[int] = mapped_column(BigInteger)
+    check: Mapped[str] = mapped_column(String(60))
+    key: Mapped[str] = mapped_column(String(200))
+    slice: Mapped[str] = mapped_column(String(500))
+    rule: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(20))
+    alerting: Mapped[bool] = mapped_column(Boolean)
+    statistic: Mapped[float | None] = mapped_column(Float)
+    threshold: Mapped[float | None] = mapped_column(Float)
+    warning: Mapped[float | None] = mapped_column(Float)
+    level: Mapped[float | None] = mapped_column(Float)
+    value: Mapped[float | None] = mapped_column(Float)
+    low: Mapped[float | None] = mapped_column(Float)
+    high: Mapped[float | None] = mapped_column(Float)
+    n: Mapped[int] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(Text)

@@ -75,7 +75,7 @@ def add_webhook(
     Raises:
         InputError: the URL, an event, the pattern or the variable's name cannot be used; nothing was changed.
     """
-    host = _check_url(url, allow_private)
+    host = check_url(url, allow_private)
     for event in events:
         if event not in EVENTS:
             raise InputError(f"no event '{event}'{did_you_mean(event, EVENTS)}; known are {', '.join(EVENTS)}")
@@ -181,8 +181,8 @@ def _key(secret: str) -> bytes:
     return key
 
 
-def _check_url(url: str, allow_private: bool) -> str:
-    """The URL's host."""
+def check_url(url: str, allow_private: bool) -> str:
+    """The host of a URL that may be posted to; `InputError`, which does not repeat the URL, where it may not."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

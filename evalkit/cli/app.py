@@ -22,6 +22,7 @@ _RETRIES = "2"
 """MLflow's own seven keep somebody who mistyped a server's address waiting for four minutes."""
 
 _COMMANDS = {
+    "alerts": "evalkit.cli.alerts:alerts",
     "approve": "evalkit.cli.approval:approve",
     "audit": "evalkit.cli.audit:audit",
     "check": "evalkit.cli.evaluation:check",

@@ -326,6 +326,8 @@ def _show(report: RunReport, as_json: bool) -> None:
         click.echo(f"{_span(window)}  {window.status}, {window.rows:,} rows, {state}")
         for line in window.notes:
             click.echo(f"  {line}")
+    if report.alerts:
+        note(f"{report.alerts} new alerts; see `evalkit alerts list`")
     if not report.windows:
         note("no window is due")
         return

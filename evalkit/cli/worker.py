@@ -29,7 +29,7 @@ def _amount_option(name: str, default: str, says: str) -> Callable[[F], F]:
     return click.option(name, default=default, show_default=True, metavar="AMOUNT", callback=_amount, help=says)
 
 
-@click.group(invoke_without_command=True, short_help="Evaluate new versions, tell webhooks, run monitors.")
+@click.group(invoke_without_command=True, short_help="Evaluate new versions, deliver events and alerts, run monitors.")
 @click.option("--once", is_flag=True, help="End when nothing is due any more, for cron.")
 @click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Evaluations at a time.")
 @click.option("--schedules", default=2, show_default=True, type=click.IntRange(1, 64), help="Scheduled runs at a time.")
@@ -54,7 +54,8 @@ def worker(
     endpoints: tuple[str, ...],
     variables: tuple[str, ...],
 ) -> None:
-    """Do what is due until told to stop: evaluate versions whose policy says --auto, tell webhooks, run monitors.
+    """Do what is due until told to stop: evaluate versions whose policy says --auto, run monitors, tell webhooks and
+    people of alerts.
 
     Several workers may share one database; each firing of a schedule is done by one of them, and a worker that dies has
     its firing taken over. With --once schedules are left alone: `evalkit run-due` runs monitors once. Each evaluation
@@ -68,6 +69,7 @@ def worker(
     from evalkit.jobs.work import Scheduled
     from evalkit.monitoring.scheduling import KIND, MonitorFirings
     from evalkit.session import open_database
+    from evalkit.worker.alerts import AlertDeliveries, Demotions
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
@@ -84,7 +86,12 @@ def worker(
     may = Allowances(endpoints, {name: os.environ[name] for name in variables})
     with open_database(settings) as engine:
         evaluations = Evaluations(engine, settings, slots=concurrency, limits=limits, may=may, say=note)
-        works: list[Work] = [evaluations, Deliveries(engine, say=note)]
+        works: list[Work] = [
+            evaluations,
+            Deliveries(engine, say=note),
+            AlertDeliveries(engine, say=note),
+            Demotions(engine, settings, say=note),
+        ]
         if not once:
             host = Host(settings, engine, {KIND: MonitorFirings(settings, engine)}, concurrency=schedules)
             works.append(Scheduled(host, note))

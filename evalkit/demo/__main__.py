@@ -16,17 +16,17 @@ from metrics.errors import InputError
 )
 @click.option("--out", default="demo-output", show_default=True, type=click.Path(path_type=Path, file_okay=False))
 def main(seed: int, out: Path) -> None:
-    """Train, register, evaluate, gate and promote on real data, offline; exit 1 where a verdict is unexpected."""
+    """Train, register, gate, promote and monitor on real data, offline; exit 1 where anything is unexpected."""
     from rich.console import Console
 
     from evalkit.demo.run import run
 
     try:
-        verdicts = run(out, seed, Console(highlight=False))
+        found = run(out, seed, Console(highlight=False))
     except InputError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    sys.exit(0 if all(verdict.as_expected for verdict in verdicts) else 1)
+    sys.exit(0 if found.as_expected else 1)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,14 @@ def careful(prompt: str) -> str:
     return _answer(prompt, hits[0].entry)
 
 
+def best_document(prompt: str) -> Entry:
+    """The document that the careful bot would answer from: the one asked about where it was found, else the best."""
+    hits = _index().search(_subject(prompt))
+    asked = _ASKS_WHAT.match(prompt)
+    named = [hit for hit in hits if asked and hit.entry.name == asked["name"]]
+    return (named or hits)[0].entry
+
+
 def careless(prompt: str) -> str:
     """Answer from any of the retrieved documents, whatever they cover."""
     hits = _index().search(_subject(prompt))[:CARELESS_AMONG]

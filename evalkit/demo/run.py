@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from evalkit import api
 from evalkit.config import Settings, load_settings
-from evalkit.demo import models
+from evalkit.demo import models, monitoring, traffic
 from evalkit.demo.contestants import CONTESTANTS, Contestant
 from evalkit.demo.models import Training, train_all
 from evalkit.demo.prepare import prepare, register_datasets
@@ -47,7 +47,20 @@ class Verdict:
         return self.decision.outcome == self.contestant.expected and (not allowed or reasons <= allowed)
 
 
-def run(out: Path, seed: int, console: Console) -> list[Verdict]:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the demo found: a verdict for each contestant, and what was not as expected in production, a line each."""
+
+    verdicts: Sequence[Verdict]
+    surprises: Sequence[str]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether everything came out as expected."""
+        return not self.surprises and all(verdict.as_expected for verdict in self.verdicts)
+
+
+def run(out: Path, seed: int, console: Console) -> Result:
     """Run the demo in ``out/seed-<seed>``; what is there already is used again."""
     began = time.monotonic()
     folder = (out / f"seed-{seed}").resolve()
@@ -62,8 +75,9 @@ def run(out: Path, seed: int, console: Console) -> list[Verdict]:
     for contestant in CONTESTANTS:
         source = contestant.call or sources[contestant.training or ""]
         verdicts.append(_judge(contestant, source, suites[contestant.suite], settings, console))
+    surprises = _watch(folder, seed, settings, console)
     _summary(verdicts, folder, settings, console, time.monotonic() - began)
-    return verdicts
+    return Result(verdicts, surprises)
 
 
 def _train(folder: Path, seed: int, console: Console) -> dict[str, Training]:
@@ -133,6 +147,29 @@ def _promote(version: ModelVersion, settings: Settings) -> str | None:
     return None
 
 
+def _watch(folder: Path, seed: int, settings: Settings, console: Console) -> list[str]:
+    """Replay the bot's days in production and show what alerted; return what was not expected."""
+    console.rule(f"[bold]{monitoring.MONITOR}[/bold]  {traffic.DAYS} days of the docs bot in production", align="left")
+    began = time.monotonic()
+    with progress_bars(console) as bars:
+        row = bars.add_task("days", total=traffic.DAYS)
+        for number in monitoring.replay(folder, seed, settings):
+            bars.update(row, completed=number)
+    found = monitoring.alerted(settings)
+    surprises = monitoring.surprises(found)
+    console.print(f"{traffic.DAYS} days under a monitor, {time.monotonic() - began:.1f} s")
+    table = Table(box=None, header_style="bold")
+    for heading in ("day", "alert", "until", "because", "what the monitor says"):
+        table.add_column(heading)
+    for episode, why in monitoring.reasons(found):
+        until = "" if episode.closed is None else str(episode.closed)
+        table.add_row(str(episode.opened), episode.signal, until, why or "NO CAUSE", Text(episode.reason))
+    console.print(table)
+    for surprise in surprises:
+        console.print(Text(f"not as expected: {surprise}", style="red"))
+    return surprises
+
+
 def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console: Console, seconds: float) -> None:
     console.rule("[bold]verdicts", align="left")
     table = Table(box=None, header_style="bold")
@@ -151,6 +188,11 @@ def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console:
     console.print(f"\n{seconds:.0f} s. Everything is in {folder}. Look at it:", soft_wrap=True, highlight=False)
     console.print(f"  cd {folder} && evalkit list", soft_wrap=True, highlight=False)
     console.print(f"  cd {folder} && evalkit show models:/digits-gan/2", soft_wrap=True, highlight=False)
+    console.print(
+        f"  cd {folder} && evalkit alerts list --all",
+        soft_wrap=True,
+        highlight=False,
+    )
     console.print(f"  mlflow ui --backend-store-uri {settings.tracking_uri}", soft_wrap=True, highlight=False)
 
 

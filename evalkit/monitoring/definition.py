@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.checks import build_check
 from evalkit.monitoring.checks.base import Check
+from evalkit.monitoring.followed import rules_of
 from evalkit.monitoring.spec import (
     Alert,
     CheckSpec,
@@ -165,6 +166,7 @@ def _build_checks(document: Document, spec: MonitorSpec) -> tuple[Check, ...]:
                 raise document.error((*at, "slices"), f"no slice '{name}'{did_you_mean(name, known)} in `columns`")
         try:
             found.append(build_check(check, spec))
+            rules_of(found[-1])
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in problem["loc"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.redaction import Redactor, one_line
+from evalkit.monitoring.alerting import follow
 from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_moment, utc_text
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal
 from evalkit.monitoring.fields import schema, utc_now
@@ -88,11 +89,14 @@ class Run:
             for done, span in enumerate(spans):
                 self._progress(Progress("", "windows", done, len(spans)))
                 results.append(self._compute(span))
+            alerts = follow(
+                self._store.engine, self._monitor.id, self.definition, learnt=self._learnt, token=self._token
+            )
             self._retain()
         finally:
             self._tools.close()
         late = sum(1 for span in spans if span.known is not None and span.known.late)
-        return RunReport(self.definition.name, brought.rows, late, results, brought.refused)
+        return RunReport(self.definition.name, brought.rows, late, results, brought.refused, alerts)
 
     def _tell_rows(self, rows: int) -> None:
         self._progress(Progress("", "rows read", rows, rows))
@@ -244,12 +248,13 @@ class Run:
         for signal in found:
             verdict, reason = measured.limits.get(signal.key, (signal.verdict, signal.reason))
             samples = signal.samples or measured.samples.get((signal.key, signal.slice), ())
-            finished.append(Signal(signal.key, signal.slice, signal.estimate, verdict, reason, tuple(samples)))
+            finished.append(replace(signal, verdict=verdict, reason=reason, samples=tuple(samples)))
         return finished
 
     def _beside(self, check: Check, span: Span) -> Beside:
+        trailing = self._trailing(check, span) if check.trailing else None
         if not check.uses_others:
-            return Beside()
+            return Beside(trailing=trailing)
         baseline = previous = None
         learnt = self._learnt(span.cadence)
         if "baseline" in check.against and learnt is not None and span.start >= learnt:
@@ -258,7 +263,13 @@ class Run:
             before = self._store.windows(self._monitor, cadence=span.cadence.text, until=span.start)
             before = [window for window in before if window.status == OK][-1:]
             previous = next(self._store.states(before, check.address, check.identity), None)
-        return Beside(baseline, previous)
+        return Beside(baseline, previous, trailing)
+
+    def _trailing(self, check: Check, span: Span) -> States | None:
+        since = span.start - check.trailing
+        before = self._store.windows(self._monitor, cadence=span.cadence.text, since=since, until=span.start)
+        good = [window for window in before if window.status == OK]
+        return merge_all(list(self._store.states(good, check.address, check.identity))) or None
 
     def _learnt(self, cadence: Cadence) -> int | None:
         """When the baseline is complete: the end of the last window that began in its span."""

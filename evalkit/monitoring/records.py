@@ -98,6 +98,7 @@ class RunReport:
         late: windows that late rows restated.
         windows: those that were computed, oldest first.
         refused: reason to rows that could not be taken, in this run.
+        alerts: how many people are told of, by it.
     """
 
     monitor: str
@@ -105,6 +106,7 @@ class RunReport:
     late: int
     windows: Sequence[WindowResult]
     refused: Mapping[str, int]
+    alerts: int = 0
 
 
 def signal_json(check: str, signal: Signal) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "read": report.read,
         "late": report.late,
         "refused": dict(report.refused),
+        "alerts": report.alerts,
         "windows": [
             window_json(result.window)
             | {

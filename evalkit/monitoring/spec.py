@@ -181,6 +181,7 @@ class Alert(Strict):
         versus: compare with the baseline's value instead.
         key: which number of the check; its main one by default.
         detector: how a change is noticed.
+        demote: take the alias of `model` away when it alerts, and restore the former holder.
     """
 
     max: Quantity | None = None
@@ -188,6 +189,7 @@ class Alert(Strict):
     versus: Literal["baseline"] | None = None
     key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     detector: Literal["e-detector", "3-sigma", "threshold"] = "e-detector"
+    demote: bool = False
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -237,17 +239,30 @@ class CheckSpec(Strict):
 
 
 class Destination(Strict):
-    """Where alerts go: names of environment variables, never secrets."""
+    """Where alerts go: names of environment variables, never secrets.
+
+    Attributes:
+        slack: holds the URL of a Slack-shaped incoming webhook.
+        webhook: holds the URL of a signed POST.
+        email: holds ``smtps://user:password@host:port/?from=…&to=…`` (``smtp://`` for STARTTLS).
+        log: the worker's log.
+        secret: holds what a webhook is signed with; the webhook's variable and ``_SECRET`` by default.
+        allow_private: whether the host may have a private address, and speak http.
+    """
 
     slack: str | None = Field(default=None, pattern=_VARIABLE)
     webhook: str | None = Field(default=None, pattern=_VARIABLE)
     email: str | None = Field(default=None, pattern=_VARIABLE)
     log: bool | None = None
+    secret: str | None = Field(default=None, pattern=_VARIABLE)
+    allow_private: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(value is not None for value in (self.slack, self.webhook, self.email, self.log)) != 1:
             raise ValueError("a destination is one of slack, webhook, email and log")
+        if self.secret is not None and self.webhook is None:
+            raise ValueError("`secret` signs a webhook; the other destinations have none")
         return self
 
 

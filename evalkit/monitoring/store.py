@@ -250,7 +250,7 @@ class MonitorStore:
             start=window.start, position=place, check=check, key=signal.key, slice=signal.slice[:500],
             value=record["value"], low=record["low"], high=record["high"], n=signal.estimate.n,
             coverage=signal.estimate.coverage, verdict=signal.verdict, reason=signal.reason, record=record,
-            samples=list(signal.samples),
+            p_value=signal.p_value, samples=list(signal.samples),
         )  # fmt: skip
 
     def states(self, windows: Sequence[WindowRecord], check: str, identity: str) -> Iterator[States]:
@@ -356,4 +356,6 @@ def _window(row: WindowRow) -> WindowRecord:
 
 def _signal(row: SignalRow) -> Signal:
     verdict: Verdict = row.verdict  # type: ignore[assignment]
-    return Signal(row.key, row.slice, Estimate.from_json(row.record), verdict, row.reason, tuple(row.samples))
+    return Signal(
+        row.key, row.slice, Estimate.from_json(row.record), verdict, row.reason, tuple(row.samples), row.p_value
+    )

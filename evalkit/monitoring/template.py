@@ -26,11 +26,12 @@ retention: {raw: 30d, states: 400d}
 # reports: {evidently: true, mlflow: true}
 redact: [email, phone]                 # removed before anything is stored
 checks:                                # operational (latency, cost, length, empty, repeated, error) is always there
-  - {toxicity: {sample: 5000/day}}
+  - {toxicity: {sample: 5000/day}, alert: {versus: baseline}}
   - {refusal: {sample: 5000/day}}
   - {drift: [prompt, output], against: [baseline, previous]}
   # - {groups: {by: [language], of: [empty, length, refusal]}}
-  # - {hallucination: {judge: suite, sample: 200/day}}
+  # - {hallucination: {judge: suite, sample: 200/day}, alert: {max: 0.08}}
   # - {suite: my-suite, every: week}
 # budget: 10 USD/day                   # what judges may spend each UTC day
+notify: [{log: true}]                  # where alerts go; webhook, slack, email: names of environment variables
 """

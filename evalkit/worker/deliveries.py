@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ClassVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +23,7 @@ _GONE = 410
 
 
 class Deliveries:
-    """Sends what webhooks shall be told, several at a time.
+    """Sends what webhooks shall be told, several at a time; subclasses do other things that are tried again.
 
     Args:
         engine: the database of our tables.
@@ -31,6 +32,11 @@ class Deliveries:
         schedule: seconds until the next attempt, as `SCHEDULE`.
         say: tells people.
     """
+
+    kind: ClassVar[str] = DELIVERY
+    """Of the items that it does."""
+    gone: ClassVar[str] = "the webhook was removed"
+    """Why an item is dropped for which `_send` gives None."""
 
     def __init__(
         self,
@@ -51,7 +57,7 @@ class Deliveries:
         """Begin one delivery that is due."""
         if len(self._sent) >= self._slots:
             return False
-        item = self._outbox.claim(DELIVERY)
+        item = self._outbox.claim(self.kind)
         if item is not None:
             self._sent.append((item, self._pool.submit(self._send, item)))
         return item is not None
@@ -81,16 +87,20 @@ class Deliveries:
             return Answer(None, f"the database could not be read: {str(error.orig)[:200]}")
         return send(webhook, item.id, item.body["message"], self._environment)
 
+    def _named(self, item: Item) -> str:
+        """What an item is, for people."""
+        return f"webhook {item.body['webhook']}: delivery"
+
     def _close(self, item: Item, sent: Future[Answer | None]) -> None:
         try:
             answer = sent.result()
             if answer is None:
-                self._outbox.finish(item, DROPPED, "the webhook was removed")
+                self._outbox.finish(item, DROPPED, self.gone)
             elif answer.accepted:
                 self._outbox.finish(item, DONE, answer.detail)
             elif answer.status == _GONE or item.attempts > len(self._schedule):
                 self._outbox.finish(item, FAILED, answer.detail)
-                self._say(f"webhook {item.body['webhook']}: delivery {item.id} failed for good: {answer.detail}")
+                self._say(f"{self._named(item)} {item.id} failed for good: {answer.detail}")
             else:
                 self._outbox.retry_later(item, self._schedule[item.attempts - 1], answer.detail)
         except LeaseLostError as error:

@@ -50,17 +50,33 @@ def send(webhook: Webhook, message_id: str, message: Mapping[str, Any], environm
     secret = environment.get(webhook.secret_env)
     if not secret:
         return Answer(None, f"the worker's environment has no {webhook.secret_env}")
-    body = encode(message)
+    return post_signed(webhook.url, message_id, encode(message), secret, allow_private=webhook.allow_private)
+
+
+def post_signed(url: str, message_id: str, body: bytes, secret: str, *, allow_private: bool) -> Answer:
+    """POST JSON, signed as Standard Webhooks says.
+
+    Args:
+        url: where to.
+        message_id: the same on every repetition.
+        body: the JSON.
+        secret: what it is signed with.
+        allow_private: whether the host may have a private address, and speak http.
+    """
     now = int(time.time())
     try:
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "evalkit",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(now),
-            "webhook-signature": sign(secret, message_id, now, body),
-        }
-        status = _post(webhook, body, headers)
+        signature = sign(secret, message_id, now, body)
+    except InputError as error:
+        return Answer(None, str(error))
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(now), "webhook-signature": signature}
+    return post(url, body, headers, allow_private=allow_private)
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool) -> Answer:
+    """POST JSON to one checked address; what went wrong is said without the URL, which may be a secret."""
+    common = {"content-type": "application/json", "user-agent": "evalkit"}
+    try:
+        status = _post(url, body, {**common, **headers}, allow_private=allow_private)
     except InputError as error:
         return Answer(None, str(error))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -77,13 +93,13 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(told, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _post(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> int:
-    parts = urlsplit(webhook.url)
+def _post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool) -> int:
+    parts = urlsplit(url)
     secure = parts.scheme == "https"
-    if not secure and not webhook.allow_private:
+    if not secure and not allow_private:
         raise InputError("http:// is for hosts of one's own network")
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    connection = _Pinned(host, port, resolve(host, port, allow_private=webhook.allow_private), secure=secure)
+    connection = _Pinned(host, port, resolve(host, port, allow_private=allow_private), secure=secure)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     watch = threading.Timer(DEADLINE, connection.cut)
     watch.daemon = True

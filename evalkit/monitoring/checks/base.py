@@ -46,6 +46,7 @@ class Signal:
         verdict: what became of it.
         reason: in words, where there is more to say.
         samples: ids of rows that show it best.
+        p_value: of a test that compared the window with others; None where there was none.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Signal:
     verdict: Verdict = "measured"
     reason: str = ""
     samples: Sequence[str] = ()
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,12 @@ class Beside:
     Attributes:
         baseline: states of the windows that the monitor learnt from; None while it still learns.
         previous: states of the last window before it that had rows; None where there is none.
+        trailing: states of the windows that began within the check's `trailing` before it, merged; None without any.
     """
 
     baseline: States | None = None
     previous: States | None = None
+    trailing: States | None = None
 
 
 class Tools(Protocol):
@@ -120,6 +124,11 @@ class Check(ABC):
 
     def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
         self.spec, self.monitor = spec, monitor
+
+    @property
+    def trailing(self) -> int:
+        """Milliseconds before a window whose states its signals are pooled with; 0 for a window by itself."""
+        return 0
 
     @property
     def address(self) -> str:

@@ -15,6 +15,7 @@ from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Strict
 from evalkit.monitoring.states import VECTORS, StateKey, States, sketch_in, sketch_state, vectors_state
 from metrics.base import Estimate, FloatArray, State
+from metrics.drift.comparison import P_VALUE
 from metrics.drift.sketch import CATEGORY_LIMIT, ColumnSketch
 from metrics.drift.two_sample import TESTS, ColumnVerdict, table_drift
 from metrics.errors import InputError, did_you_mean
@@ -178,7 +179,11 @@ class Drift(Check):
 def _signal(column: ColumnVerdict, against: str, confidence: float) -> Signal:
     name, _, slice_ = column.name.partition(_BETWEEN)
     made = column.estimates.get(TESTS[column.test].effect) or _nothing(confidence)
-    return Signal(f"{name}.{against}", slice_, made, column.verdict, f"{column.test}: {column.reason}")
+    reason = f"{column.test}: {column.reason}"
+    p_value = column.estimates[P_VALUE].value if column.estimates else math.nan
+    return Signal(
+        f"{name}.{against}", slice_, made, column.verdict, reason, p_value=None if math.isnan(p_value) else p_value
+    )
 
 
 def _column(state: State) -> Any:

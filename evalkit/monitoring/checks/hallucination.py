@@ -1,7 +1,8 @@
 """Rate of answers with an unsupported claim: the embedded model on many rows, a judge on some, people's labels on few.
 
-Each stage corrects the one before it (`metrics.statistics.two_phase_mean`); the rate is what the best stage that has
-enough verdicts would find in every row.
+Each stage corrects the one before it; the rate is what the best stage that has enough verdicts would find in every row.
+People's labels are few, so that they are pooled over a trailing window (`metrics.statistics.two_stage_rate`); what the
+judge finds (`metrics.statistics.two_phase_mean`) is of each window's own rows, and is what detectors read.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, Field
 
+from evalkit.monitoring.cadence import DAY_MS
 from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools, Verdict
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sampling import Rows, draw, share_of_day, strata_of
-from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Strict
-from evalkit.monitoring.states import StateKey, States, scored, verdicts_state
+from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Span, Strict
+from evalkit.monitoring.states import StateKey, States, merge, scored, verdicts_state
 from judges.base import Sample, Usage
 from judges.desk import SPENT
 from metrics.base import Estimate, FloatArray, State
 from metrics.errors import InputError
 from metrics.statistics.moments import moments_of
+from metrics.statistics.post_stratified import two_stage_rate
 from metrics.statistics.rows import Quantity, estimate
 from metrics.statistics.two_phase import Drawn, two_phase_mean
 
@@ -42,6 +45,7 @@ class _Settings(Strict):
         sample: rows for each day that the judge is asked about.
         embedded: rows for each day that the embedded model reads.
         floor: rows of each slice that the judge is asked about at least.
+        trailing: how long before a window people's labels count for it.
     """
 
     judge: str | None = Field(default=None, min_length=1, max_length=300)
@@ -49,6 +53,7 @@ class _Settings(Strict):
     sample: PerDay = 200
     embedded: PerDay = 5000
     floor: int = Field(default=5, ge=0, le=10_000)
+    trailing: Span = 14 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class Hallucination(Check):
     def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
         super().__init__(spec, monitor)
         self._given = _Settings.model_validate(spec.settings or {})
+
+    @property
+    def trailing(self) -> int:
+        """People's labels are pooled over it."""
+        return self._given.trailing
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Verdicts of every stage on a sample of the rows."""
@@ -135,7 +145,11 @@ class Hallucination(Check):
         """The rate by the best stage, and what each stage says by itself."""
         found = []
         for (_, slice_), state in states.items():
-            for key, made in self._stages(state.arrays).items():
+            stages = self._stages(state.arrays)
+            before = (beside.trailing or {}).get((RATE, slice_))
+            pooled = state if before is None else merge(before, state)
+            stages[RATE] = _labelled(pooled.arrays, self.monitor.confidence) or stages[RATE]
+            for key, made in stages.items():
                 found.append(Signal(key, slice_, made, *self.enough(made, slice_)))
         return found
 
@@ -150,7 +164,6 @@ class Hallucination(Check):
         }
         made[CLAIMS] = _ratio(wrong, claims, confidence)
         asked = np.flatnonzero(~np.isnan(columns["chance"]))
-        labelled = np.flatnonzero(~np.isnan(columns["label"]))
         judged = int((~np.isnan(columns["judge"])).sum())
         made[RATE] = made[EMBEDDED]
         if len(asked):
@@ -161,24 +174,26 @@ class Hallucination(Check):
             ).estimate  # fmt: skip
         if judged:
             made[RATE] = made[JUDGED]
-        if len(labelled) >= _ENOUGH_LABELS:
-            made[RATE] = _labelled(columns, verdict, asked if judged else None, confidence) or made[RATE]
         return made
 
 
-def _labelled(
-    columns: Mapping[str, Any], verdict: FloatArray, asked: Rows | None, confidence: float
-) -> Estimate | None:
-    """The rate that people would find, by every stage; None where too few of the judged rows have a label."""
-    labels = columns["label"]
-    among = np.arange(len(labels)) if asked is None else asked
-    at = among[~np.isnan(labels[among])]
+def _labelled(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
+    """The rate that people would find, by every stage; None where too few of the judged rows have a label.
+
+    Without a judge the embedded model's verdict is the one that labels are split by.
+    """
+    labels, wrong = columns["label"], columns["embedded"]
+    cheap = np.where(np.isnan(wrong), np.nan, (wrong > 0).astype(float))
+    if np.isnan(columns["judge"]).all():
+        asked, verdicts, chances = np.arange(len(labels)), cheap, np.ones(len(labels))
+    else:
+        asked, verdicts, chances = np.flatnonzero(~np.isnan(columns["chance"])), columns["judge"], columns["chance"]
+    # People label some of what was judged, whatever it is: the chances of both draws differ by a common factor
+    at = asked[~np.isnan(labels[asked])]
     if len(at) < _ENOUGH_LABELS:
         return None
-    middle = None if asked is None else Drawn(asked, columns["judge"][asked], columns["chance"][asked])
-    chances = None if asked is None else columns["chance"][at]
-    return two_phase_mean(
-        verdict, Drawn(at, labels[at], chances), middle=middle, bounds=(0.0, 1.0), confidence=confidence,
+    return two_stage_rate(
+        cheap, Drawn(asked, verdicts[asked], chances[asked]), Drawn(at, labels[at], chances[at]), confidence=confidence,
         estimand="rate of answers in which people find an unsupported claim",
     ).estimate  # fmt: skip
 

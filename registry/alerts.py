@@ -1,0 +1,203 @@
+"""Alerts as people handle them: listed, looked into, acknowledged, silenced.
+
+An alert is one episode of one rule: it opens with a window, closes with another, and is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from metrics.errors import InputError
+from registry import audit
+from registry.actors import intent
+from registry.database import reading, writing
+from registry.digests import now_ms
+from registry.tables import DEFAULT_WORKSPACE
+from registry.tables_monitoring import AlertRow, MonitorRow, ReadingRow
+
+OPEN, ACKNOWLEDGED, SILENCED, CLOSED = "open", "acknowledged", "silenced", "closed"
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One episode of one rule; times are UTC milliseconds.
+
+    Attributes:
+        rule: ``max``, ``min``, ``baseline``, ``contract`` or ``no data``.
+        state: ``open``, ``acknowledged``, ``silenced`` or ``closed``.
+        opened_at, opened_until: the window that opened it, in event time.
+        closed_at: start of the window that ended it; None while it lasts.
+        statistic, threshold, value: of the window that opened it.
+        samples: ids of rows that show it best.
+        announced_at: when people were told; None while nobody was, as within the first windows, which teach.
+        action: what an alert that demotes did.
+    """
+
+    id: str
+    monitor: str
+    monitor_id: str
+    model: str | None
+    cadence: str
+    check: str
+    key: str
+    slice: str
+    rule: str
+    state: str
+    opened_at: int
+    opened_until: int
+    closed_at: int | None
+    statistic: float | None
+    threshold: float | None
+    value: float | None
+    reason: str
+    samples: Sequence[str]
+    announced_at: int | None
+    acknowledged_at: int | None
+    acknowledged_by: str | None
+    silenced_until: int | None
+    comment: str
+    action: str
+
+    @property
+    def signal(self) -> str:
+        """Check, number and slice in one text."""
+        return f"{self.check}/{self.key}" + (f" [{self.slice}]" if self.slice else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a rule said after one window: what is plotted is what was compared.
+
+    Attributes:
+        status: ``learning``, ``ok``, ``warn``, ``alert`` or ``no data``.
+        alerting: whether an alert is open.
+        statistic: what is compared with `threshold`, and with `warning`.
+        level: the baseline or the limit.
+        value, low, high, n: the window's estimate.
+    """
+
+    window_id: str
+    start: int
+    status: str
+    alerting: bool
+    statistic: float | None
+    threshold: float | None
+    warning: float | None
+    level: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str
+
+
+class Alerts:
+    """The alerts of one workspace.
+
+    Args:
+        engine: the database of our tables.
+        workspace: alerts of others are invisible.
+    """
+
+    def __init__(self, engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> None:
+        self._engine, self._workspace = engine, workspace
+
+    def find(self, monitor: str | None = None, *, closed: bool = False, limit: int = 100) -> list[Alert]:
+        """Alerts that last, newest first; with `closed` also those that ended."""
+        query = select(AlertRow, MonitorRow).join(MonitorRow, MonitorRow.id == AlertRow.monitor_id)
+        query = query.where(AlertRow.workspace == self._workspace)
+        if monitor is not None:
+            query = query.where(MonitorRow.name == monitor)
+        if not closed:
+            query = query.where(AlertRow.closed_at.is_(None))
+        query = query.order_by(AlertRow.opened_at.desc(), AlertRow.id.desc()).limit(limit)
+        with reading(self._engine) as session:
+            return [_alert(row, owner) for row, owner in session.execute(query)]
+
+    def get(self, alert_id: str) -> Alert:
+        """One alert; an unknown one raises `InputError`."""
+        with reading(self._engine) as session:
+            return _alert(*self._row(session, alert_id))
+
+    def readings(self, alert: Alert, *, limit: int = 90) -> list[Reading]:
+        """What the alert's rule said, oldest first: the newest `limit` windows; none for windows without rules."""
+        query = (
+            select(ReadingRow)
+            .where(
+                ReadingRow.monitor_id == alert.monitor_id, ReadingRow.check == alert.check,
+                ReadingRow.key == alert.key, ReadingRow.slice == alert.slice, ReadingRow.rule == alert.rule,
+            )
+            .order_by(ReadingRow.start.desc())
+            .limit(limit)
+        )  # fmt: skip
+        with reading(self._engine) as session:
+            return [_reading(row) for row in reversed(session.scalars(query).all())]
+
+    def acknowledge(self, alert_id: str, reason: str) -> Alert:
+        """Say, as the present actor, that somebody looks into it. It stays open, and its end is still told."""
+        return self._change(alert_id, "alert.acknowledged", reason)
+
+    def silence(self, alert_id: str, reason: str, until: int) -> Alert:
+        """Tell nobody of this rule until a moment, new episodes of it included; an alert that demotes does not."""
+        if until <= now_ms():
+            raise InputError("a silence ends in the future; give a span such as 2d")
+        return self._change(alert_id, "alert.silenced", reason, until)
+
+    def unsilence(self, alert_id: str, reason: str) -> Alert:
+        """End a silence now; what was not told within it is told with the next window."""
+        return self._change(alert_id, "alert.unsilenced", reason)
+
+    def note(self, alert_id: str, action: str) -> None:
+        """Write down what an alert that demotes did."""
+        with writing(self._engine) as session:
+            self._row(session, alert_id)[0].action = action
+
+    def _change(self, alert_id: str, kind: str, reason: str, until: int | None = None) -> Alert:
+        if not reason.strip() or len(reason) > _LONGEST_REASON:
+            raise InputError(f"give a reason in 1 to {_LONGEST_REASON} characters; it is kept with the alert")
+        actor = intent().actor.name
+        with writing(self._engine) as session:
+            audit.lock(session, self._workspace)
+            row, owner = self._row(session, alert_id)
+            if kind == "alert.acknowledged":
+                if row.closed_at is not None:
+                    raise InputError(f"alert {alert_id} has ended already; there is nothing to acknowledge")
+                row.acknowledged_at, row.acknowledged_by = now_ms(), actor
+            else:
+                if kind == "alert.unsilenced" and (row.silenced_until or 0) <= now_ms():
+                    raise InputError(f"alert {alert_id} is not silenced")
+                row.silenced_until = until
+            row.comment = f"{actor}: {reason.strip()}"
+            # The reason may name a person: the chain keeps what was done, the alert says why
+            facts = {"alert": row.id, "monitor": owner.name, "check": row.check, "rule": row.rule, "until": until}
+            audit.append(session, kind, actor=actor, name=owner.name, facts=facts, workspace=self._workspace)
+            return _alert(row, owner)
+
+    def _row(self, session: Session, alert_id: str) -> tuple[AlertRow, MonitorRow]:
+        row = session.get(AlertRow, alert_id)
+        if row is None or row.workspace != self._workspace:
+            raise InputError(f"there is no alert '{alert_id[:60]}'; `evalkit alerts list --all` shows those there are")
+        return row, session.get_one(MonitorRow, row.monitor_id)
+
+
+def _alert(row: AlertRow, owner: MonitorRow) -> Alert:
+    silenced = (row.silenced_until or 0) > now_ms()
+    lasting = SILENCED if silenced else OPEN if row.acknowledged_at is None else ACKNOWLEDGED
+    return Alert(
+        row.id, owner.name, owner.id, owner.model, row.cadence, row.check, row.key, row.slice, row.rule,
+        lasting if row.closed_at is None else CLOSED, row.opened_at, row.opened_until, row.closed_at, row.statistic,
+        row.threshold, row.value, row.reason, list(row.samples), row.announced_at, row.acknowledged_at,
+        row.acknowledged_by, row.silenced_until, row.comment, row.action,
+    )  # fmt: skip
+
+
+def _reading(row: ReadingRow) -> Reading:
+    return Reading(
+        row.window_id, row.start, row.status, row.alerting, row.statistic, row.threshold, row.warning, row.level,
+        row.value, row.low, row.high, row.n, row.reason,
+    )  # fmt: skip
