@@ -12,7 +12,7 @@ from evalkit.generators.redaction import Redactor, one_line
 from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_moment, utc_text
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal
 from evalkit.monitoring.fields import schema, utc_now
-from evalkit.monitoring.ingest import ingest
+from evalkit.monitoring.ingest import Ingested, ingest
 from evalkit.monitoring.lease import held
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
@@ -66,13 +66,10 @@ class Run:
         midnight = now - now % DAY_MS
         self._tools = ProjectTools(settings, self.definition, store.spent_since(monitor, midnight))
 
-    def __call__(self, choose: Callable[[Run], Sequence[Span]]) -> RunReport:
-        """Read the source, then compute the windows that `choose` names."""
+    def __call__(self, choose: Callable[[Run], Sequence[Span]], *, read: bool = True) -> RunReport:
+        """Read the source unless told not to, then compute the windows that `choose` names."""
         try:
-            brought = ingest(
-                self._store, self._monitor, self.definition, open_source(self.definition, self._settings), self._raw,
-                token=self._token, now=self._now, tell=self._tell_rows,
-            )  # fmt: skip
+            brought = self._ingest() if read else Ingested(self._monitor, 0, {})
             self._monitor = brought.monitor
             spans = choose(self)
             if len(spans) > MOST_WINDOWS:
@@ -89,6 +86,12 @@ class Run:
             self._tools.close()
         late = sum(1 for span in spans if span.known is not None and span.known.late)
         return RunReport(self.definition.name, brought.rows, late, results, brought.refused)
+
+    def _ingest(self) -> Ingested:
+        return ingest(
+            self._store, self._monitor, self.definition, open_source(self.definition, self._settings), self._raw,
+            token=self._token, now=self._now, tell=self._tell_rows,
+        )  # fmt: skip
 
     def _tell_rows(self, rows: int) -> None:
         self._progress(Progress("", "rows read", rows, rows))
@@ -253,9 +256,11 @@ class Run:
 
 def run_monitor(
     settings: Settings, store: MonitorStore, name: str, choose: Callable[[Run], Sequence[Span]],
-    *, now: int | None = None, progress: Report | None = None, workspace: str = DEFAULT_WORKSPACE,
+    *, now: int | None = None, progress: Report | None = None, workspace: str = DEFAULT_WORKSPACE, read: bool = True,
 ) -> RunReport:  # fmt: skip
     """Run a monitor under its lease; another process that runs it is waited for a moment.
+
+    Without `read` its source is left alone: windows are computed from the rows that are there.
 
     Raises:
         InputError: no such monitor, a source that cannot be read, or another process at work.
@@ -265,7 +270,7 @@ def run_monitor(
         monitor = store.monitor(name)
         moment = utc_now() if now is None else now
         run = Run(settings, store, monitor, token=lease.token, now=moment, progress=progress or (lambda step: None))
-        return run(choose)
+        return run(choose, read=read)
 
 
 def _limited(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -303,10 +303,14 @@ class MonitorStore:
                 .where(WindowRow.monitor_id == monitor.id, WindowRow.end < before)
             ).all()
             for row in rows:
-                if row.location is not None:
-                    (self._home / row.location).unlink(missing_ok=True)
-                session.delete(row)
+                self.drop(session, row)
         return len({row.window_id for row in rows})
+
+    def drop(self, session: Session, row: WindowStateRow) -> None:
+        """Remove states within the caller's transaction."""
+        if row.location is not None:
+            (self._home / row.location).unlink(missing_ok=True)
+        session.delete(row)
 
     def _named(self, name: str) -> Select[MonitorRow]:
         return select(MonitorRow).where(MonitorRow.workspace == self._workspace, MonitorRow.name == name)
