@@ -14,14 +14,15 @@ from pathlib import Path
 from evalkit.config import Settings, load_settings
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.engine import Run, Span, run_monitor
+from evalkit.monitoring.engine import Run, Span, prune_monitor, run_monitor
 from evalkit.monitoring.records import MonitorRecord, RunReport, StoredSignal, WindowRecord
+from evalkit.monitoring.retention import Pruned
 from evalkit.monitoring.rollup import Rolled, roll_up
 from evalkit.monitoring.store import MonitorStore
 from evalkit.runner.progress import Report
 from metrics.errors import InputError, did_you_mean
 
-__all__ = ["Applied", "Explained", "apply", "backfill", "explain", "history", "list_monitors", "roll", "run"]
+__all__ = ["Applied", "Explained", "apply", "backfill", "explain", "history", "list_monitors", "prune", "roll", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,22 @@ def roll(
             store, monitor, definition.checks[number], level,
             since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
         )  # fmt: skip
+
+
+def prune(
+    name: str | None = None, *, dry_run: bool = False, now: int | None = None, settings: Settings | None = None
+) -> list[Pruned]:
+    """Drop raw rows and states that are older than monitors keep them; of all monitors unless one is named.
+
+    Args:
+        name: of a monitor.
+        dry_run: say what would be dropped; nothing changes.
+        now: what time it is, UTC milliseconds; for replays.
+        settings: of another project.
+    """
+    with open_store(settings) as (resolved, store):
+        names = [one.name for one in store.monitors()] if name is None else [name]
+        return [prune_monitor(resolved, store, one, dry_run=dry_run, now=now) for one in names]
 
 
 def explain(name: str, window: str, *, settings: Settings | None = None) -> list[Explained]:

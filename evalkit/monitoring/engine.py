@@ -16,6 +16,7 @@ from evalkit.monitoring.ingest import Ingested, ingest
 from evalkit.monitoring.lease import held
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
+from evalkit.monitoring.retention import Pruned, Retention
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sources import open_source
 from evalkit.monitoring.states import States, merge_all
@@ -81,7 +82,7 @@ class Run:
             for done, span in enumerate(spans):
                 self._progress(Progress("", "windows", done, len(spans)))
                 results.append(self._compute(span))
-            self._retain()
+            self.prune()
         finally:
             self._tools.close()
         late = sum(1 for span in spans if span.known is not None and span.known.late)
@@ -246,12 +247,17 @@ class Run:
         made = {check: states_digest(found) for check, (_, found) in states.items() if found}
         return made == self._store.state_digests(known)
 
-    def _retain(self) -> None:
-        kept = self.definition.spec.retention
-        # Rows of a window that is still to be computed are kept: without them it would look like a day without data
-        waiting = [span.start for span in self.due() if span.known is None]
-        self._raw.forget_before(min([self._now - kept.raw, *waiting]))
-        self._store.forget_states(self._monitor, self._now - kept.states)
+    def retention(self) -> Retention:
+        """What is to be dropped now; rows of windows that are still to be computed are not."""
+        return Retention(
+            self._store, self._monitor, self.definition, self._raw, now=self._now,
+            waiting=[span.start for span in self.due() if span.known is None],
+            learnt={cadence.text: self._learnt(cadence) or 0 for cadence in self.cadences()},
+        )  # fmt: skip
+
+    def prune(self) -> Pruned:
+        """Drop what is older than it is kept."""
+        return self.retention().prune(token=self._token)
 
 
 def run_monitor(
@@ -271,6 +277,22 @@ def run_monitor(
         moment = utc_now() if now is None else now
         run = Run(settings, store, monitor, token=lease.token, now=moment, progress=progress or (lambda step: None))
         return run(choose, read=read)
+
+
+def prune_monitor(
+    settings: Settings, store: MonitorStore, name: str, *, dry_run: bool = False, now: int | None = None,
+    workspace: str = DEFAULT_WORKSPACE,
+) -> Pruned:  # fmt: skip
+    """Drop what a monitor has kept longer than its retention says; its source is not read.
+
+    Raises:
+        InputError: no such monitor, or another process at work.
+    """
+    monitor = store.monitor(name)
+    with held(Leases(store.engine, workspace), f"monitor:{monitor.id}", f"the monitor '{name}'") as lease:
+        moment = utc_now() if now is None else now
+        run = Run(settings, store, store.monitor(name), token=lease.token, now=moment, progress=lambda step: None)
+        return run.retention().preview() if dry_run else run.prune()
 
 
 def _limited(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

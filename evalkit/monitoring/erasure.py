@@ -155,7 +155,7 @@ class _Forgetting:
                     f"monitor '{monitor.name}': its source is yours; erase the person's rows there too, or they come "
                     "back when it is read again"
                 )
-            if source.columns.user is None and stream is None:
+            if source.columns.user is None and fed_by is None:
                 self._notes.append(
                     f"monitor '{monitor.name}': `columns` names no `user`; rows without one are not found"
                 )

@@ -11,6 +11,8 @@ from evalkit.monitoring.checks.base import Signal
 
 OK, EMPTY, FAILED = "ok", "no data", "failed"
 """States of a window; a broken contract is one more."""
+ROLLED = "rolled "
+"""What the cadence of stored longer windows begins with: they are apart from the windows that a monitor computes."""
 
 
 @dataclass(frozen=True, slots=True)
