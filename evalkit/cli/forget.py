@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.output import json_option, note, print_json
+from evalkit.remote import server_url
 
 
 @click.command(short_help="Erase a person's rows everywhere, and restate the windows that held them.")
@@ -23,9 +24,18 @@ def forget(user: str, labels: tuple[str, ...], dry_run: bool, as_json: bool) -> 
     continued by the same command. Exit status 1 where something could not be erased.
     """
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
+    from evalkit.monitoring.erasure import Erasure
     from evalkit.monitoring.erasure import forget as erase
 
-    made = erase(user, dry_run=dry_run, labels=[Path(file) for file in labels])
+    if server_url() is None:
+        made = erase(user, dry_run=dry_run, labels=[Path(file) for file in labels])
+    else:
+        if labels:
+            raise click.UsageError("a server looks through its own labels; leave --labels out, or unset EVALKIT_SERVER")
+        from evalkit.remote.client import Client
+
+        told = Client.from_environment().send("POST", "/erasures", {"user": user, "dry_run": dry_run})
+        made = Erasure(**told)
     status = EXIT_FAIL if made.left else EXIT_OK
     if as_json:
         print_json(made.to_json())
@@ -36,8 +46,8 @@ def forget(user: str, labels: tuple[str, ...], dry_run: bool, as_json: bool) -> 
         click.echo(f"{place}: {number:,}")
     for problem in made.left:
         click.echo(f"left: {problem}")
-    for told in made.notes:
-        note(told)
+    for elsewhere in made.notes:
+        note(elsewhere)
     if dry_run:
         note("nothing was changed; without --dry-run these are erased for good")
     else:

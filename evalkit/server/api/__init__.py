@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import audit, decisions, evaluations, models, policies, records
+from evalkit.server.api import audit, decisions, erasures, evaluations, models, policies, records
 
 PREFIX = "/evalkit/api/v1"
 
@@ -20,6 +20,7 @@ for part in (
     policies.router,
     audit.router,
     records.router,
+    erasures.router,
 ):
     router.include_router(part)
 

@@ -45,6 +45,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("DELETE", "/policies/{pattern}"): (frozenset({"admin"}), None),
     ("GET", "/calibrations"): (READERS, None),
     ("POST", "/streams/{stream}/records"): (TELLERS, [{"latency": -1}]),
+    ("POST", "/erasures"): (frozenset({"admin"}), {"user": "nobody", "dry_run": True}),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
