@@ -155,10 +155,11 @@ class _Forgetting:
                     f"monitor '{monitor.name}': its source is yours; erase the person's rows there too, or they come "
                     "back when it is read again"
                 )
-            if source.columns.user is None and fed_by is None:
+            if not rows.named and (self._store.folder(monitor) / "raw").is_dir():
                 self._notes.append(
-                    f"monitor '{monitor.name}': `columns` names no `user`; rows without one are not found"
+                    f"monitor '{monitor.name}': no row names a person; map `columns.user` for rows to come"
                 )
+            moments |= stored.moments_of_slices(self._store, monitor, stored.slices_of(source.columns, self._user))
             found.rows[monitor.id], found.moments[monitor.id] = sorted(ids), sorted(moments)
         return found
 
@@ -261,7 +262,8 @@ class _Forgetting:
         marked = [window for window in stored.held_by(store, monitor, moments) if window.late and window not in lost]
         self._restate(monitor, marked)
         with held(Leases(store.engine, DEFAULT_WORKSPACE), lease_key, what) as lease:
-            stored.scrub(store, monitor, windows, stored.Person(self._user, ids), token=lease.token)
+            person = stored.Person(self._user, ids, stored.slices_of(definition.spec.source.columns, self._user))
+            stored.scrub(store, monitor, windows, person, token=lease.token)
         return {"raw rows": erased, "windows restated": len(marked), "windows that lost their states": dropped,
                 "reports": len(reports)}  # fmt: skip
 

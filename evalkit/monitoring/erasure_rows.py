@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
 from evalkit.monitoring.records import MonitorRecord, WindowRecord
 from evalkit.monitoring.rows import LONGEST_VALUE
+from evalkit.monitoring.spec import Columns
 from evalkit.monitoring.store import MonitorStore
-from registry.database import writing
+from registry.database import reading, writing
 from registry.leases import check_token
 from registry.tables_monitoring import AlertRow, SignalRow, WindowRow, WindowStateRow
 
@@ -25,10 +27,11 @@ GONE = "states dropped: they held rows of a person who was erased, and the raw r
 
 @dataclass(frozen=True, slots=True)
 class FoundRows:
-    """Raw rows of a person: their ids, and the times at which they happened."""
+    """Raw rows of a person: their ids, the times at which they happened, and whether any row names anybody."""
 
     ids: frozenset[str]
     moments: Sequence[int]
+    named: bool
 
 
 def find_rows(raw: Path, user: str) -> FoundRows:
@@ -39,13 +42,15 @@ def find_rows(raw: Path, user: str) -> FoundRows:
     wanted = stored_name(user)
     ids: set[str] = set()
     moments: set[int] = set()
+    named = False
     for file in sorted(raw.glob("*/*.parquet")):
         if "user" in pq.read_schema(file).names:
             table = pq.read_table(file, columns=["id", "event_time", "user"], partitioning=None)
+            named = named or table["user"].null_count < table.num_rows
             table = table.filter(pc.equal(table["user"], wanted))
             ids.update(table["id"].to_pylist())
             moments.update(table["event_time"].to_pylist())
-    return FoundRows(frozenset(ids), sorted(moments))
+    return FoundRows(frozenset(ids), sorted(moments), named)
 
 
 def stored_name(user: str) -> str:
@@ -134,43 +139,66 @@ def drop_states(store: MonitorStore, windows: Sequence[WindowRecord], *, token: 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom to forget: the id, and the ids of their rows."""
+    """Whom to forget: the id, the ids of their rows, and slices that are named after them (`slices_of`)."""
 
     user: str
     ids: Collection[str]
+    slices: Collection[str] = ()
+
+
+def slices_of(columns: Columns, user: str) -> frozenset[str]:
+    """Slices that hold one person each, where the monitor splits its rows by whose they are."""
+    field = columns.user or "user"
+    return frozenset({f"{field}={stored_name(user)[:LONGEST_VALUE]}"} if field in columns.slices else ())
+
+
+def moments_of_slices(store: MonitorStore, monitor: MonitorRecord, slices: Collection[str]) -> set[int]:
+    """Beginnings of the windows that have signals of slices: they held rows of those."""
+    if not slices:
+        return set()
+    with reading(store.engine) as session:
+        wanted = select(SignalRow.start).where(SignalRow.monitor_id == monitor.id, SignalRow.slice.in_(slices))
+        return set(session.scalars(wanted))
 
 
 def scrub(
     store: MonitorStore, monitor: MonitorRecord, windows: Sequence[WindowRecord], person: Person, *, token: str
 ) -> None:
-    """Remove what is left of a person in windows: superseded states, rows shown, slices named after the person.
+    """Remove what is left of a person in windows: superseded states, rows shown, slices that were theirs alone.
 
     Args:
         store: where monitors are kept.
         monitor: which one.
-        windows: those that held the person's rows, in any revision.
+        windows: those that held the person's rows, as they were before they were computed again.
         person: whom to forget.
         token: of the lease.
     """
-    slice_ = stored_name(person.user)[:LONGEST_VALUE]
-    starts = {(window.cadence, window.start) for window in windows}
+    known = {(window.cadence, window.start) for window in windows}
+    theirs = set(person.slices)
     with writing(store.engine) as session:
         check_token(session, token)
         rows = session.scalars(select(WindowRow).where(WindowRow.monitor_id == monitor.id)).all()
-        for row in rows:
-            if (row.cadence, row.start) not in starts:
-                continue
-            if not row.newest:
-                # Contracts and reasons of superseded revisions may cite values of the rows that they were made of
-                row.contract = None
-                for state in session.scalars(select(WindowStateRow).where(WindowStateRow.window_id == row.id)):
-                    store.drop(session, state)
+        concerned = [row for row in rows if (row.cadence, row.start) in known]
+        present = {(r.cadence, r.start): _slices(session, r) for r in concerned if r.newest}
+        for row in concerned:
             for signal in session.scalars(select(SignalRow).where(SignalRow.window_id == row.id)):
-                if signal.slice.partition("=")[2] == slice_:
-                    session.delete(signal)
-                    continue
                 signal.samples = [key for key in signal.samples if key not in person.ids]
                 if not row.newest:
-                    signal.reason = ""
-        named = AlertRow.slice.endswith(f"={slice_}", autoescape=True)
-        session.execute(delete(AlertRow).where(AlertRow.monitor_id == monitor.id, named))
+                    signal.reason = ""  # it may cite words of the rows
+            if row.newest:
+                continue
+            row.contract = None  # it may show values of the rows
+            for state in session.scalars(select(WindowStateRow).where(WindowStateRow.window_id == row.id)):
+                store.drop(session, state)
+            # A slice that went with the person's rows was of nobody else
+            vanished = _slices(session, row) - present.get((row.cadence, row.start), set())
+            gone = (SignalRow.window_id == row.id, SignalRow.slice.in_(vanished))
+            session.execute(delete(SignalRow).where(*gone))
+            theirs |= {slice_ for slice_ in vanished if slice_.partition("=")[2] == stored_name(person.user)}
+        mine = (SignalRow.monitor_id == monitor.id, SignalRow.slice.in_(set(person.slices)))
+        session.execute(delete(SignalRow).where(*mine))
+        session.execute(delete(AlertRow).where(AlertRow.monitor_id == monitor.id, AlertRow.slice.in_(theirs)))
+
+
+def _slices(session: Session, row: WindowRow) -> set[str]:
+    return set(session.scalars(select(SignalRow.slice).where(SignalRow.window_id == row.id)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 import zipfile
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ from judges.clients.base import Reply
 from judges.ledger import Entry
 from metrics.errors import InputError
 from registry.audit import export, verify
-from registry.database import connect, upgrade
+from registry.database import connect, reading, upgrade
+from registry.tables_monitoring import SignalRow
 
 DAY, HOUR = 86_400_000, 3_600_000
 START = 1_777_593_600_000
@@ -210,6 +212,39 @@ def test_late_raw_rows_beyond_the_retention_lose_their_states(local: Any):
     assert made.counts == {"raw rows": 8, "windows that lost their states": 2}
     (explained,) = api.explain("prod", "2026-05-02", settings=local.settings)
     assert explained.revisions[-1].notes == [GONE]
+
+
+def test_windows_named_after_the_person_are_theirs_when_no_row_is_left(local: Any):
+    """A slice by user names the person in signals and states, long after the raw rows are gone."""
+    for day in range(2):
+        local.write(f"day-{day}", rows(day))
+    local.apply(MONITOR.replace("slices: [language]", "slices: [user]"))
+    local.run(2)
+    local.run(45)
+    assert list((local.settings.home).glob("monitors/*/raw/*")) == []
+    assert local.values("operational", "rows", f"user={PERSON}") == [(4, 4)] * 2
+    shutil.rmtree(local.generations)
+    assert forget("user 1", dry_run=True, settings=local.settings).counts == {"windows that lose their states": 2}
+    made = forget(PERSON, settings=local.settings, now=START + 45 * DAY)
+    assert made.counts == {"windows that lost their states": 2}
+    assert traces_of(local.folder, PERSON, SECRET) == []
+    assert local.values("operational", "rows", "user=user 1") == [(1, 1)] * 2
+
+
+def test_a_slice_of_the_same_name_is_not_the_person(local: Any):
+    """A user called 'en' is not everybody who writes English."""
+    changed = [row | {"language": "en", "user": "en" if row["user"] == PERSON else row["user"]} for row in rows(0)]
+    local.write("day-0", changed)
+    local.apply(MONITOR)
+    local.run(1)
+    local.write("day-0", [row | {"seconds": 1.5} for row in changed])
+    local.run(1)
+    made = forget("en", settings=local.settings, now=START + DAY + 2 * HOUR)
+    assert made.counts["raw rows"] == 8, "each was read twice"
+    assert local.values("operational", "rows", "language=en") == [(36, 36)]
+    with api.open_store(local.settings) as (_, store), reading(store.engine) as session:
+        named = session.query(SignalRow).filter(SignalRow.slice == "language=en", SignalRow.key == "rows")
+        assert [row.n for row in named.order_by(SignalRow.created_at)] == [40, 40, 36]
 
 
 def test_the_receipt_holds_no_id_and_the_audit_is_intact(project: Any):
