@@ -17,7 +17,8 @@ from evalkit.monitoring.spec import Columns
 from evalkit.monitoring.store import MonitorStore
 from registry.database import reading, writing
 from registry.leases import check_token
-from registry.tables_monitoring import AlertRow, SignalRow, WindowRow, WindowStateRow
+from registry.tables import Base
+from registry.tables_monitoring import SignalRow, WindowRow, WindowStateRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,9 +196,11 @@ def scrub(
             gone = (SignalRow.window_id == row.id, SignalRow.slice.in_(vanished))
             session.execute(delete(SignalRow).where(*gone))
             theirs |= {slice_ for slice_ in vanished if slice_.partition("=")[2] == stored_name(person.user)}
-        mine = (SignalRow.monitor_id == monitor.id, SignalRow.slice.in_(set(person.slices)))
-        session.execute(delete(SignalRow).where(*mine))
-        session.execute(delete(AlertRow).where(AlertRow.monitor_id == monitor.id, AlertRow.slice.in_(theirs)))
+        # Whatever is kept by slice: signals of all windows where slices are by user, alerts and what goes with them
+        for table in Base.metadata.sorted_tables[::-1]:
+            if {"monitor_id", "slice"} <= set(table.c.keys()):
+                named = person.slices if table is SignalRow.__table__ else theirs
+                session.execute(delete(table).where(table.c.monitor_id == monitor.id, table.c.slice.in_(set(named))))
 
 
 def _slices(session: Session, row: WindowRow) -> set[str]:
