@@ -32,6 +32,7 @@ _COMMANDS = {
     "db": "evalkit.cli.db:db",
     "doctor": "evalkit.cli.doctor:doctor",
     "evaluate": "evalkit.cli.evaluation:evaluate",
+    "forget": "evalkit.cli.forget:forget",
     "gate": "evalkit.cli.evaluation:gate",
     "import": "evalkit.cli.imports:import_results",
     "judge": "evalkit.cli.judge:judge",

@@ -312,6 +312,31 @@ def explain(name: str, window: str, as_json: bool) -> None:
         _signals([(stored.check, stored.signal) for stored in part.signals], reasons=True)
 
 
+@monitor.command()
+@click.argument("name", required=False)
+@click.option("--dry-run", is_flag=True, help="Say what would be dropped; nothing changes.")
+@json_option
+def prune(name: str | None, dry_run: bool, as_json: bool) -> None:
+    """Drop raw rows and states older than the retention of the monitor NAME, or of all; their signals stay."""
+    from dataclasses import asdict
+
+    from evalkit.monitoring import api
+
+    found = api.prune(name, dry_run=dry_run)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    would = "would drop" if dry_run else "dropped"
+    for one in found:
+        days = f" ({one.days[0]} to {one.days[-1]})" if one.days else ""
+        click.echo(
+            f"{one.monitor}: {would} raw rows of {len(one.days):,} days{days} and states of {one.windows:,} windows; "
+            f"longer windows stored in their place: {one.rolled:,}"
+        )
+    if not found:
+        note("no monitors")
+
+
 def _show(report: RunReport, as_json: bool) -> None:
     from evalkit.monitoring.records import report_json
 

@@ -181,6 +181,16 @@ class SqlLedger:
             samples = int(connection.execute(query).scalar_one())
         return (samples, self.totals((), judge=judge, model=model)[0].usage) if samples else None
 
+    def count(self, sample_ids: Iterable[str]) -> int:
+        """How many replies were bought for these samples."""
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            return sum(
+                connection.execute(
+                    select(func.count()).select_from(_replies).where(_replies.c.sample_id.in_(chunk))
+                ).scalar_one()
+                for chunk in _chunks([_plain(sample) for sample in sample_ids])
+            )
+
     def erase(self, sample_ids: Iterable[str]) -> int:
         """Delete the replies that were bought for these samples; returns how many there were."""
         deleted = 0

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from evalkit.config import Settings, load_settings
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.engine import Run, Span
+from evalkit.monitoring.engine import Run, Span, prune_monitor
 from evalkit.monitoring.records import MonitorRecord, RunReport, StoredSignal, WindowRecord
+from evalkit.monitoring.retention import Pruned
 from evalkit.monitoring.rollup import Rolled, roll_up
 from evalkit.monitoring.running import run_and_record
 from evalkit.monitoring.store import MonitorStore
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from evalkit.monitoring.scheduling import Job, Outcome
 
 __all__ = [
-    "Applied", "Explained", "apply", "backfill", "explain", "history", "jobs", "list_monitors", "pause", "remove",
-    "resume", "roll", "run", "run_due",
+    "Applied", "Explained", "apply", "backfill", "explain", "history", "jobs", "list_monitors", "pause", "prune",
+    "remove", "resume", "roll", "run", "run_due",
 ]  # fmt: skip
 
 
@@ -197,6 +198,22 @@ def roll(
             store, monitor, definition.checks[number], level,
             since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
         )  # fmt: skip
+
+
+def prune(
+    name: str | None = None, *, dry_run: bool = False, now: int | None = None, settings: Settings | None = None
+) -> list[Pruned]:
+    """Drop raw rows and states that are older than monitors keep them; of all monitors unless one is named.
+
+    Args:
+        name: of a monitor.
+        dry_run: say what would be dropped; nothing changes.
+        now: what time it is, UTC milliseconds; for replays.
+        settings: of another project.
+    """
+    with open_store(settings) as (resolved, store):
+        names = [one.name for one in store.monitors()] if name is None else [name]
+        return [prune_monitor(resolved, store, one, dry_run=dry_run, now=now) for one in names]
 
 
 def explain(name: str, window: str, *, settings: Settings | None = None) -> list[Explained]:

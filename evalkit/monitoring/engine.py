@@ -13,10 +13,11 @@ from evalkit.monitoring.alerting import follow
 from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_moment, utc_text
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal
 from evalkit.monitoring.fields import schema, utc_now
-from evalkit.monitoring.ingest import ingest
+from evalkit.monitoring.ingest import Ingested, ingest
 from evalkit.monitoring.lease import held
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import BROKEN, EMPTY, FAILED, OK, MonitorRecord, RunReport, WindowRecord, WindowResult
+from evalkit.monitoring.retention import Pruned, Retention
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sources import open_source
 from evalkit.monitoring.states import States, merge_all
@@ -71,13 +72,10 @@ class Run:
         midnight = now - now % DAY_MS
         self._tools = ProjectTools(settings, self.definition, store.spent_since(monitor, midnight))
 
-    def __call__(self, choose: Callable[[Run], Sequence[Span]]) -> RunReport:
-        """Read the source, then compute the windows that `choose` names."""
+    def __call__(self, choose: Callable[[Run], Sequence[Span]], *, read: bool = True) -> RunReport:
+        """Read the source unless told not to, then compute the windows that `choose` names."""
         try:
-            brought = ingest(
-                self._store, self._monitor, self.definition, open_source(self.definition, self._settings), self._raw,
-                token=self._token, now=self._now, tell=self._tell_rows,
-            )  # fmt: skip
+            brought = self._ingest() if read else Ingested(self._monitor, 0, {})
             self._monitor = brought.monitor
             spans = choose(self)
             if len(spans) > MOST_WINDOWS:
@@ -92,11 +90,17 @@ class Run:
             alerts = follow(
                 self._store.engine, self._monitor.id, self.definition, learnt=self._learnt, token=self._token
             )
-            self._retain()
+            self.prune()
         finally:
             self._tools.close()
         late = sum(1 for span in spans if span.known is not None and span.known.late)
         return RunReport(self.definition.name, brought.rows, late, results, brought.refused, alerts)
+
+    def _ingest(self) -> Ingested:
+        return ingest(
+            self._store, self._monitor, self.definition, open_source(self.definition, self._settings), self._raw,
+            token=self._token, now=self._now, tell=self._tell_rows,
+        )  # fmt: skip
 
     def _tell_rows(self, rows: int) -> None:
         self._progress(Progress("", "rows read", rows, rows))
@@ -297,17 +301,23 @@ class Run:
         made = {check: states_digest(found) for check, (_, found) in states.items() if found}
         return made == self._store.state_digests(known)
 
-    def _retain(self) -> None:
-        kept = self.definition.spec.retention
-        # Rows of a window that is still to be computed are kept: without them it would look like a day without data
-        waiting = [span.start for span in self.due() if span.known is None]
-        self._raw.forget_before(min([self._now - kept.raw, *waiting]))
-        self._store.forget_states(self._monitor, self._now - kept.states)
+    def retention(self) -> Retention:
+        """What is to be dropped now; rows of windows that are still to be computed are not."""
+        return Retention(
+            self._store, self._monitor, self.definition, self._raw, now=self._now,
+            waiting=[span.start for span in self.due() if span.known is None],
+            learnt={cadence.text: self._learnt(cadence) or 0 for cadence in self.cadences()},
+        )  # fmt: skip
+
+    def prune(self) -> Pruned:
+        """Drop what is older than it is kept."""
+        dropped = self.retention().prune(token=self._token)
         if self.definition.spec.reports.evidently:
             from evalkit.monitoring.window_reports import forget_reports
 
-            forget_reports(self._store.folder(self._monitor), self._now - kept.states)
+            forget_reports(self._store.folder(self._monitor), self._now - self.definition.spec.retention.states)
         self._prune_stream()
+        return dropped
 
     def _prune_stream(self) -> None:
         """Empty the ingest buffer of what every monitor of the stream has read and none keeps any more."""
@@ -327,9 +337,11 @@ Choose = Callable[[Run], Sequence[Span]]
 
 def run_monitor(
     settings: Settings, store: MonitorStore, name: str, choose: Choose,
-    *, now: int | None = None, progress: Report | None = None, workspace: str = DEFAULT_WORKSPACE,
+    *, now: int | None = None, progress: Report | None = None, workspace: str = DEFAULT_WORKSPACE, read: bool = True,
 ) -> RunReport:  # fmt: skip
     """Run a monitor under its lease; another process that runs it is waited for a moment.
+
+    Without `read` its source is left alone: windows are computed from the rows that are there.
 
     Raises:
         InputError: no such monitor, a source that cannot be read, or another process at work.
@@ -339,7 +351,23 @@ def run_monitor(
         monitor = store.monitor(name)
         moment = utc_now() if now is None else now
         run = Run(settings, store, monitor, token=lease.token, now=moment, progress=progress or (lambda step: None))
-        return run(choose)
+        return run(choose, read=read)
+
+
+def prune_monitor(
+    settings: Settings, store: MonitorStore, name: str, *, dry_run: bool = False, now: int | None = None,
+    workspace: str = DEFAULT_WORKSPACE,
+) -> Pruned:  # fmt: skip
+    """Drop what a monitor has kept longer than its retention says; its source is not read.
+
+    Raises:
+        InputError: no such monitor, or another process at work.
+    """
+    monitor = store.monitor(name)
+    with held(Leases(store.engine, workspace), f"monitor:{monitor.id}", f"the monitor '{name}'") as lease:
+        moment = utc_now() if now is None else now
+        run = Run(settings, store, store.monitor(name), token=lease.token, now=moment, progress=lambda step: None)
+        return run.retention().preview() if dry_run else run.prune()
 
 
 def _limited(windows: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -66,13 +66,15 @@ class RawStore:
         merged = _one_per_id(pa.concat_tables(parts).combine_chunks())
         return merged.sort_by([("event_time", "ascending"), ("id", "ascending")]).combine_chunks()
 
+    def before(self, moment: int) -> list[str]:
+        """Names of the days that end before `moment`."""
+        return [place.name for place in self._days() if _starts(place.name) + DAY_MS <= moment]
+
     def forget_before(self, moment: int) -> list[str]:
         """Remove the days that end before `moment`; returns their names."""
-        gone = []
-        for place in self._days():
-            if _starts(place.name) + DAY_MS <= moment:
-                shutil.rmtree(place)
-                gone.append(place.name)
+        gone = self.before(moment)
+        for name in gone:
+            shutil.rmtree(self.folder / name)
         return gone
 
     def _days(self) -> list[Path]:

@@ -11,6 +11,8 @@ from evalkit.monitoring.checks.base import Signal
 
 OK, EMPTY, BROKEN, FAILED = "ok", "no data", "contract", "failed"
 """States of a window."""
+ROLLED = "rolled "
+"""What the cadence of stored longer windows begins with: they are apart from the windows that a monitor computes."""
 
 
 @dataclass(frozen=True, slots=True)

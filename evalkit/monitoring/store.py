@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from evalkit.monitoring.checks.base import Signal, Verdict
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.records import MonitorRecord, StoredSignal, WindowRecord
+from evalkit.monitoring.records import ROLLED, MonitorRecord, StoredSignal, WindowRecord
 from evalkit.monitoring.states import States, pack, unpack
 from judges.base import Usage
 from metrics.base import Estimate
@@ -30,6 +30,8 @@ ACTIVE, PAUSED = "active", "paused"
 """States of a monitor."""
 INLINE = 64_000
 """Bytes of a window's states that the database keeps itself; larger ones are files."""
+_COMPUTED = WindowRow.cadence.not_like(f"{ROLLED}%")
+_CHUNK = 400
 
 
 class MonitorStore:
@@ -148,7 +150,7 @@ class MonitorStore:
     def _mark_late(self, session: Session, monitor_id: str, moments: NDArray[np.int64]) -> None:
         touched = session.scalars(
             select(WindowRow).where(
-                WindowRow.monitor_id == monitor_id, WindowRow.newest,
+                WindowRow.monitor_id == monitor_id, WindowRow.newest, _COMPUTED,
                 WindowRow.start <= int(moments[-1]), WindowRow.end > int(moments[0]),
             )
         )  # fmt: skip
@@ -171,8 +173,7 @@ class MonitorStore:
         self, monitor: MonitorRecord, cadence: str | None, since: int | None, until: int | None
     ) -> Select[WindowRow]:
         conditions: list[ColumnElement[bool]] = [WindowRow.monitor_id == monitor.id]
-        if cadence is not None:
-            conditions.append(WindowRow.cadence == cadence)
+        conditions.append(_COMPUTED if cadence is None else WindowRow.cadence == cadence)
         if since is not None:
             conditions.append(WindowRow.start >= since)
         if until is not None:
@@ -313,19 +314,40 @@ class MonitorStore:
             ).all()
         return sum((Usage(**usage) for usage in found if usage), Usage())
 
-    def forget_states(self, monitor: MonitorRecord, before: int) -> int:
-        """Remove the states of windows that ended before a moment; their signals stay. Returns how many windows."""
-        with writing(self.engine) as session:
-            rows = session.scalars(
-                select(WindowStateRow)
-                .join(WindowRow, WindowRow.id == WindowStateRow.window_id)
-                .where(WindowRow.monitor_id == monitor.id, WindowRow.end < before)
-            ).all()
-            for row in rows:
-                if row.location is not None:
-                    (self._home / row.location).unlink(missing_ok=True)
-                session.delete(row)
-        return len({row.window_id for row in rows})
+    def with_states(self, windows: Sequence[WindowRecord], check: str, identity: str) -> set[str]:
+        """Ids of the windows that have states of a check."""
+        found: set[str] = set()
+        with reading(self.engine) as session:
+            for at in range(0, len(windows), _CHUNK):
+                ids = [window.id for window in windows[at : at + _CHUNK]]
+                wanted = select(WindowStateRow.window_id).where(
+                    WindowStateRow.window_id.in_(ids), WindowStateRow.check == check,
+                    WindowStateRow.identity == identity,
+                )  # fmt: skip
+                found.update(session.scalars(wanted))
+        return found
+
+    def windows_with_states(self, monitor: MonitorRecord, *, ended: int) -> list[WindowRecord]:
+        """Revisions of windows that ended at `ended` or before and have states, oldest first."""
+        having = select(WindowStateRow.window_id).where(WindowStateRow.window_id == WindowRow.id).exists()
+        wanted = self._windows(monitor, None, None, None).where(WindowRow.end <= ended, having)
+        with reading(self.engine) as session:
+            return [_window(row) for row in session.scalars(wanted.order_by(WindowRow.start, WindowRow.revision))]
+
+    def forget_states(self, windows: Sequence[WindowRecord], *, token: str) -> None:
+        """Remove the states of windows; their signals stay."""
+        for at in range(0, len(windows), _CHUNK):
+            ids = [window.id for window in windows[at : at + _CHUNK]]
+            with writing(self.engine) as session:
+                check_token(session, token)
+                for row in session.scalars(select(WindowStateRow).where(WindowStateRow.window_id.in_(ids))).all():
+                    self.drop(session, row)
+
+    def drop(self, session: Session, row: WindowStateRow) -> None:
+        """Remove states within the caller's transaction."""
+        if row.location is not None:
+            (self._home / row.location).unlink(missing_ok=True)
+        session.delete(row)
 
     def _named(self, name: str) -> Select[MonitorRow]:
         return select(MonitorRow).where(MonitorRow.workspace == self._workspace, MonitorRow.name == name)

@@ -163,5 +163,20 @@ def cover(existing: list[Rows], wanted: Rows) -> Iterator[tuple[Rows, Rows | Non
         at = run.stop
 
 
+def reseal(path: Path, data: bytes) -> None:
+    """Replace what a shard holds, with the facts of its seal; without one, it is inspected when it is next read."""
+    seal = _seal_path(path)
+    try:
+        facts = json.loads(seal.read_text(encoding="utf-8"))["facts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        facts = None
+    # Between the two writes a seal that does not match would condemn the shard
+    seal.unlink(missing_ok=True)
+    write_atomically(path, data)
+    if facts is not None:
+        told = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
+        write_atomically(seal, json.dumps(told).encode())
+
+
 def _seal_path(path: Path) -> Path:
     return path.with_name(path.name + ".seal")

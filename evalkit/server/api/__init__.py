@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import audit, decisions, evaluations, models, monitors, policies, records
+from evalkit.server.api import audit, decisions, erasures, evaluations, models, monitors, policies, records
 
 PREFIX = "/evalkit/api/v1"
 
@@ -21,6 +21,7 @@ for part in (
     monitors.router,
     audit.router,
     records.router,
+    erasures.router,
 ):
     router.include_router(part)
 

@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/monitors/{name}/jobs"): (READERS, None),
     ("POST", "/monitors/{name}/run"): (EVALUATORS, None),
     ("POST", "/streams/{stream}/records"): (TELLERS, [{"latency": -1}]),
+    ("POST", "/erasures"): (frozenset({"admin"}), {"user": "nobody", "dry_run": True}),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
