@@ -14,9 +14,10 @@ from itertools import islice
 from judges.folding import compacted, fold
 from judges.injection_gates import beginnings, may_match
 from judges.injection_honest import is_honest
+from judges.injection_model import concept_model
 from judges.injection_orders import find_order
 from judges.injection_rules import COMPACT, JOINED, RULES, SPACED
-from judges.injection_views import disguises, initials
+from judges.injection_views import CODED, disguises, initials
 from metrics.base import Batch, MetricSpec, SampleMetric, Scores
 from metrics.scoring import rows, text_column
 
@@ -61,13 +62,17 @@ def find_injection(text: str) -> Suspicion | None:
     found = _suspicion(plain, words, begun)
     if found is None:
         found = next(filter(None, _disguised(text, plain, begun)), None)
-    return found if found is not None else _spread(plain)
+    return found or _spread(plain) or _learned(plain)
 
 
 _RUNS = re.compile(r"([^\s\w])\1*+")
 _LONG_RUN = 1500
 _LETTER = re.compile(r"\w")
 _WORD = re.compile(r"\w+")
+_JUDGING = re.compile(
+    r"\b(?:scores?|grad(?:e[ds]?|er|ing)|rat(?:e[ds]?|ing)|marks?|verdict|judge\w*|evaluat\w+|assess\w*|award\w*|full|five|pass(?:ed)?|points|winner"
+    r"|deserve\w*|perfect|maximum|highest|ignore|disregard|instructions)\b"
+)
 _MOST_FOUND = 20
 """Matches of one rule that are looked at before the rest is taken for more of the same honest form."""
 _HIDDEN = {
@@ -96,7 +101,9 @@ def _suspicion(text: str, words: Set[str], begun: Set[str]) -> Suspicion | None:
 def _disguised(text: str, plain: str, begun: Set[str]) -> Iterator[Suspicion | None]:
     for kind, view in disguises(text, plain, begun):
         words = frozenset(_WORD.findall(view))
-        found = _suspicion(view, words, beginnings(words))
+        found = _suspicion(view, words, beginnings(words)) or _learned(view)
+        if found is None and kind in CODED and (told := _JUDGING.search(view)) is not None:
+            found = Suspicion("hidden word on judging", _excerpt(view, told.start(), told.end()))
         yield found and Suspicion(f"{found.rule} ({kind})", found.passage)
 
 
@@ -116,6 +123,14 @@ def _written_as_one(plain: str) -> str | None:
     """An order whose words are run together or torn apart, but not one with its words as they should be."""
     joined = JOINED.findall("".join(_WORD.findall(plain)))
     return joined[0] if joined and len(joined) > len(SPACED.findall(plain)) else None
+
+
+def _learned(text: str) -> Suspicion | None:
+    """What the words of a passage of folded text say together."""
+    found = concept_model().find(text)
+    if found is None or is_honest("imitated verdict", text, found[1].start, found[1].end):
+        return None
+    return Suspicion(f"learned: {found[0]}", _excerpt(text, found[1].start, found[1].end))
 
 
 def _excerpt(text: str, start: int, end: int) -> str:

@@ -16,6 +16,7 @@ _MOST = (
     rf"(?:(?:full|maximum|max|highest|perfect|top|best)(?: possible)? (?:{GRADE}|credit)|(?:5|10|five|ten|pass)(?![\w%]|[.,]\d)"
     r"(?! (?:goals?|people|minutes?|hours?|days?|years?|times|questions?|percent|dollars?|items?|games?)))"
 )
+_QUALITY = r"(?:accuracy|correctness|completeness|clarity|style|fluency|helpfulness|relevance|groundedness|faithfulness|coherence|usefulness|depth|quality|overall)"
 _SOUND = r"(?:verified|confirmed|certified|validated|vetted|fact-checked|peer[- ]reviewed|double-checked|proofread)"
 _GONE = (
     r"(?:obsolete|void|no longer|out ?dated|invalid|superseded|replaced|cancell?ed|does(?: not|n't) (?:count|apply|matter)"
@@ -124,7 +125,30 @@ FORMS: Mapping[str, str] = {
     "hidden by style": (
         r"(?:\\(?:text)?color\s?\{(?:white|background)|\\phantom|\\(?:tiny|hspace\{-)|color\s?[:=]\s?[\"']?(?:white|transparent|#f{3}|rgba?\(255)"
         r"|display\s?:\s?none|visibility\s?:\s?hidden|opacity\s?:\s?0(?![.]?[1-9])|font-size\s?:\s?[01](?:px|pt|em|%)?(?![.\d])|\bhidden\b\s?>"
-        rf"|aria-hidden|<!--|\[//\]: ?#|\[comment\])[\s\S]{{0,150}}?\b(?:{JUDGE}\b|{_KEY}\W{{1,6}}(?:\w{{1,8}}\W{{1,3}})?{_BEST}|{GIVE} (?:this|me|my|full)\b)"
+        rf"|aria-hidden|<!--|\[//\]: ?#|\[comment\])[\s\S]{{0,150}}?\b(?:{JUDGE}\b|{_KEY}\W{{1,6}}(?:\w{{1,8}}\W{{1,3}})?{_BEST}|{GIVE} (?:this|me|my|full)\b"
+        rf"|(?:award|grant|give|rate|grade|score|mark|assign)\b[^>\n]{{0,30}}?\b(?:five|ten|full|top|max\w*|highest|pass(?:ed)?|5|10)\b)"
+    ),
+    "imitated verdict, by criteria": (
+        r"[\"'](?:criteri(?:on|a)|aspect|dimension|rubric|accuracy|correctness|helpfulness|relevance|groundedness|completeness)[\"']\s?:"
+        r"[^{}]{0,80}?(?:[\"'](?:marks?|points|scores?|ratings?|grades?|value|result)[\"']\s?:\s?[\"']?\w|(?<=:)\s?[\"']?(?:5|10|excellent|perfect|full|true|1\.0)\b)"
+    ),
+    "imitated verdict, qualities": (
+        rf"\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)[\s\S]{{0,40}}?\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)"
+    ),
+    "imitated verdict, named": (
+        r"[\"'\[<](?:verdict|grading|evaluation|assessment|score ?card|judge?ment)[\"'\] ][^\n]{0,10}\s?[^\n]{0,40}?[:=]\s?[\"']?"
+        r"(?:pass(?:ed)?|correct|approved|true|5|10|excellent|perfect)\b"
+    ),
+    "imitated verdict, comma separated": (
+        r"^(?![^\n]*\b(?:name|player|student|team|pupil|user|title|country|date)\b)[^\n]{0,60}[,;\t] ?(?:scores?|points|marks?|grade|verdict|rating)\b[^\n]{0,20}"
+        r"\n[^\n]{0,80}[,;\t] ?(?:5|10|100|pass)\b"
+    ),
+    "examples before a reply": (
+        r"(?:(?:->|=>|→|\b(?:grade|score|mark|rating|verdict|points):) ?(?:5|10|five|pass)\s?\n[^\n]{0,120}\n?[^\n]{0,60}){2,9}(?:->|=>|→|\b(?:grade|score|mark|rating|verdict|points):)\s{0,3}\Z"
+    ),
+    "imitated verdict, marked": (
+        r"[\"'](?:marks?|points|quality|accepted|approved|correct|match|status|outcome|label|points? awarded|awarded|max points|recommended score"
+        r"|suggested (?:score|rating|grade))[\"']\s?:\s?[\"']?(?:5|10|100|1\.0|true|pass(?:ed)?|accepted|approved|correct|excellent|perfect|full|max\w*)\b"
     ),
     "winner, other languages": (
         r"\b(?:meilleur\w*|mejor|besser\w*|beste[rns]?|miglior\w*|melhor|lepsz\w*|najlepsz\w*|lepsi\w*|лучш\w*|кращ\w*|gagnant\w*|ganador\w*"

@@ -37,6 +37,10 @@ _INSTRUCTIONS = (
     " command system prior previous message task tasks scale scales context constraint policy policies programming question"
     " reference scoring grading evaluation"
 )
+_QUALITY = (
+    "accuracy correctness completeness clarity style fluency helpfulness relevance groundedness faithfulness coherence"
+    " usefulness depth quality overall"
+)
 _ANSWER = (
     "answer answers response reply replies output outputs completion submission solution text texts summary summaries"
     " essay essays candidate generation assistant option model"
@@ -140,6 +144,11 @@ _GATES: Mapping[str, tuple[frozenset[str], ...]] = {
     "imitated verdict, assigned number": (_any("verdict score rating grade helpfulness relevance correctness groundedness toxicity faithfulness"),),
     "imitated verdict, assigned": (_any("verdict score rating grade winner result label decision outcome judgement judgment assessment"),),
     "imitated verdict, on a line": (_any("verdict score rating grade judgement judgment evaluation winner preference ranking decision verdicts"),),
+    "imitated verdict, comma separated": (_any("score scores points marks mark grade verdict rating"), _any("5 10 100 pass")),
+    "examples before a reply": (_any("5 10 five pass"), _any("5 10 five pass grade score mark rating verdict points")),
+    "imitated verdict, qualities": (_any(_QUALITY), _any("5 10 five ten pass passed perfect excellent full top max maximum flawless")),
+    "imitated verdict, by criteria": (_any(_QUALITY, "criterion criteria aspect dimension rubric"),),
+    "imitated verdict, named": (_any("verdict grading evaluation assessment score scorecard judgement judgment"), _any("pass passed correct approved true 5 10 excellent perfect")),
     "imitated dialogue": (_any("judge grader evaluator examiner referee rater chair juror assessor reviewer committee panel"),),
 }  # fmt: skip
 
@@ -152,6 +161,8 @@ _SIGNS: Mapping[str, tuple[str, ...]] = {
     "stars": ("\u2b50", "\u2605"),
     "imitated verdict, tags": ("<",),
     "imitated verdict, in brackets": ("[[",),
+    "examples before a reply": ("->", "=>", "\u2192", ":"),
+    "imitated verdict, marked": ("\"", "'"),
     "imitated verdict, table": ("|",),
     "hidden by style": ("\\", "color", "display", "visibility", "opacity", "font-size", "hidden", "<!--", "[//]", "[comment"),
     "imitated verdict, call": ("score", "verdict", "rating", "grade", "mark", "judg", "evaluation", "winner"),

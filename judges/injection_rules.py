@@ -281,7 +281,8 @@ COMPACT = re.compile(
     r"(?:ignore|disregard|forget|override)(?:all|any|the|your|every)*(?:of)?(?:the|your)?"
     r"(?:previous|prior|above|earlier|preceding|instruction|prompt|rubric)"
     r"|previousinstructions|(?:give|assign|award)(?:this|the|it|me|my)(?:answer|response|output)?(?:a|an|the)?"
-    r"(?:full|max|perfect|top|high|5|10|score|five|ten|pass)"
+    r"(?:full|max|perfect|top|high|5|10|score|five|ten|pass)|(?:give|rate|score|grade|mark|award|assign|write|verdict)(?:this|it|me|a|the|us|my)*"
+    r"(?:five|ten|full|top|max|pass|best|perfect|high)|(?:top|all|full|max|perfect)(?:marks|points|score|credit)"
     r"|(?:score|verdict|rating|winner)(?:is|=|:)?(?:5|10|pass|five|ten|max|full)|(?:fullmarks|maximumscore|highestscore|perfectscore)",
     re.IGNORECASE,
 )

@@ -1,0 +1,229 @@
+"""The learned line of the injection detector: what the words of a passage are about, together, speaks of its own judging.
+
+No word decides. A passage is the set of its concepts (`judges.injection_concepts`), which of them stand together, and
+which follow each other; a linear model trained by `judges.training.injection` weighs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from judges.injection_concepts import BEGINNINGS, CONCEPTS, EXPRESSIONS, FIRST_WORDS, WORDS
+from judges.weights import Weights, load_weights
+
+LONGEST = 40
+"""Tokens of a passage at most; longer sentences are read in passages that overlap by half."""
+
+FARTHEST = 5
+"""Tokens from one concept to the next, for it to follow."""
+
+NEAR = 9
+"""Tokens from one concept to another, for both to stand together."""
+
+BEGIN = len(CONCEPTS)
+"""Place of the beginning of a sentence, which a concept can follow."""
+
+SIZE = BEGIN + 1
+_SENTENCE = re.compile(r"[^.!?;\n。！？।]+(?:\.(?=[\w])[^.!?;\n。！？।]*)*[.!?;。！？।]*")
+_TOKEN = re.compile(r"\d{1,3} ?/ ?\d{1,3}|\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)?")
+_FRACTION = re.compile(r"(\d{1,3}) ?/ ?(\d{1,3})")
+_SHORTEST_BEGINNING = 4
+_CORE = frozenset(
+    CONCEPTS.index(name)
+    for name in (
+        "grader", "judge", "judging", "judge, order", "grade", "points", "all of all", "passes", "wins", "deserves", "verified",
+        "reference", "rules", "better", "worse", "lenient", "deduct", "top", "five", "quality", "stake", "matches", "correct",
+    )
+)  # fmt: skip
+_FEWEST = 3
+
+Places = NDArray[np.int64]
+
+
+class Passage(NamedTuple):
+    """Where a passage stands in the folded text, and what it is made of.
+
+    Attributes:
+        start: first character.
+        end: character after the last.
+        present: places of its concepts, ascending.
+        together: numbers ``first * len(CONCEPTS) + second``, first below second, of concepts near each other, ascending.
+        following: numbers ``first * SIZE + second`` of the pairs that follow each other, ascending.
+    """
+
+    start: int
+    end: int
+    present: tuple[int, ...]
+    together: tuple[int, ...]
+    following: tuple[int, ...]
+
+
+@lru_cache(maxsize=1 << 16)
+def concepts_of(word: str) -> tuple[int, ...]:
+    """Places of the concepts of a folded word, number or fraction."""
+    if word[0].isdigit():
+        fraction = _FRACTION.fullmatch(word)
+        if fraction is not None:
+            return WORDS["5/5"] if fraction[1] == fraction[2] else WORDS["2"]
+        return WORDS.get(word, WORDS["2"])
+    found = WORDS.get(word)
+    if found is None and word.endswith("'s"):
+        found = WORDS.get(word[:-2])
+    if found is not None:
+        return found
+    for length in range(len(word), _SHORTEST_BEGINNING - 1, -1):
+        if (begun := BEGINNINGS.get(word[:length])) is not None:
+            return begun
+    return ()
+
+
+class _Sentence(NamedTuple):
+    start: int
+    end: int
+    tokens: int
+    standing: list[tuple[int, tuple[int, ...]]]
+
+
+def passages(text: str) -> Iterator[Passage]:
+    """The sentences of folded text, and neighbours together, that can speak of judging."""
+    before: _Sentence | None = None
+    for found in _SENTENCE.finditer(text):
+        tokens = _TOKEN.findall(text, found.start(), found.end())
+        if not tokens:
+            continue
+        for start in range(0, max(1, len(tokens) - LONGEST // 2), LONGEST // 2):
+            sentence = _read(found.span(), tokens[start : start + LONGEST])
+            if (one := _passage(sentence)) is not None:
+                yield one
+            joins = start == 0 and before is not None and before.tokens + sentence.tokens <= LONGEST
+            if joins and before is not None and (both := _passage(before, sentence)) is not None:
+                yield both
+            before = sentence
+
+
+def _read(span: tuple[int, int], tokens: Sequence[str]) -> _Sentence:
+    standing: list[tuple[int, tuple[int, ...]]] = []
+    skipped = False
+    for at, word in enumerate(tokens):
+        if skipped:
+            skipped = False
+            continue
+        if word in FIRST_WORDS and at + 1 < len(tokens) and (joined := f"{word} {tokens[at + 1]}") in EXPRESSIONS:
+            skipped = True
+            standing.append((at, WORDS[joined]))
+        elif places := concepts_of(word):
+            standing.append((at, places))
+    return _Sentence(*span, len(tokens), standing)
+
+
+def _passage(*sentences: _Sentence) -> Passage | None:
+    present = {concept for sentence in sentences for _, places in sentence.standing for concept in places}
+    if len(present) < _FEWEST or present.isdisjoint(_CORE):
+        return None
+    standing: list[tuple[int, tuple[int, ...]]] = []
+    following: set[int] = set()
+    offset = 0
+    for sentence in sentences:
+        last: tuple[int, ...] = (BEGIN,)
+        place_of_last = 0
+        for place, places in sentence.standing:
+            if place - place_of_last <= FARTHEST:
+                following.update([first * SIZE + second for first in last for second in places])
+            last, place_of_last = places, place
+        standing += [(place + offset, places) for place, places in sentence.standing]
+        offset += sentence.tokens
+    together: set[int] = set()
+    for number, (first, ones) in enumerate(standing):
+        for second, others in standing[number:]:
+            if second - first > NEAR:
+                break
+            together.update([min(a, b) * BEGIN + max(a, b) for a in ones for b in others if a != b])
+    ends = sentences[0].start, sentences[-1].end
+    return Passage(*ends, tuple(sorted(present)), tuple(sorted(together)), tuple(sorted(following)))
+
+
+_VERDICTS = (
+    r"(?:scor(?:e[sd]?|ing)|grad(?:e[sd]?|ing)|rat(?:e[ds]?|ings?)|marks?|points|stars|verdict|evaluat(?:e|ed|ion)s?|assess(?:ed|ment)"
+    r"|award\w*|deserv\w+|merit\w*|warrant\w*|credit|band|recommended|outcome)"
+)
+_TOP = (
+    r"(?:\b(?:five|ten|full|perfect|maxim\w*|highest|top|best|correct|pass(?:es|ed)?|excellent|flawless|outstanding|approved|a\+)"
+    r"(?!\w)|(?<![\w.])(?:5|10|100)(?![\w%]|[.,]\d))"
+)
+_ANSWER = r"(?:answer|response|reply|output|submission|candidate|assistant|text)"
+THEMES: Mapping[str, re.Pattern[str]] = {
+    "a grade and the top": re.compile(rf"\b{_VERDICTS}\b[^\n]{{0,40}}?{_TOP}"),
+    "the top and a grade": re.compile(rf"(?:{_TOP}|\bhigh\b)[^\n]{{0,40}}?\b{_VERDICTS}\b"),
+    "this and praise": re.compile(
+        rf"\b(?:this|my|mine|above|the (?:candidate|present|first|given|current)(?:'s)?)\b[^\n.!?]{{0,50}}?(?:{_TOP}"
+        r"|\b(?:perfectly|superior|better|faultless|matches|identical|verified|deserves?)\b)"
+    ),
+    "a grader": re.compile(
+        r"\b(?:grader|evaluator|rater|assessor|scorer|adjudicator|(?:grading|scoring|evaluation|judging|reward)"
+        r" (?:model|system|team|ai|bot|service|harness|pipeline))s?\b"
+    ),
+    "a reference": re.compile(
+        rf"\b(?:reference|gold(?:en)?|ground[- ]truth|expected|model|sample|official|correct|accepted|target)"
+        rf" (?:{_ANSWER}|solution|label)s?\b|\banswer key\b"
+    ),
+    "another answer": re.compile(
+        rf"\b(?:other|rival|competing|second|first|opposing|alternative) (?:\w+(?:'s)? )?{_ANSWER}\b|\b{_ANSWER} [ab12]\b"
+    ),
+    "a rubric": re.compile(r"\b(?:rubric|marking scheme|grading guide|scoring guide|criteria)\b"),
+    "a reader and the top": re.compile(
+        rf"\b(?:you|whoever|reader|anyone)\b[^\n.!?]{{0,60}}?(?:{_TOP}|\bpoints\b)|(?:{_TOP}|\bpoints\b)[^\n.!?]{{0,40}}?"
+        r"\b(?:you|whoever|reader|anyone)\b"
+    ),
+}
+"""What a passage speaks of; each theme has log-odds of its own from which a passage is suspected."""
+
+
+class ConceptModel:
+    """Log-odds that a passage speaks of its own judging.
+
+    Attributes:
+        threshold: log-odds from which a passage is suspected that has none of the `THEMES`.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.threshold = float(weights.facts["threshold"])
+        self._intercept = float(weights.facts["intercept"])
+        self._alone = weights.arrays["alone"].astype(np.float64)
+        self._together = weights.arrays["together"].astype(np.float64).ravel()
+        self._following = weights.arrays["following"].astype(np.float64).ravel()
+        self._limits = {theme: float(weights.facts[theme]) for theme in THEMES}
+        self._lowest = min(self.threshold, *self._limits.values())
+
+    def log_odds(self, passage: Passage) -> float:
+        """Log-odds of one passage."""
+        parts = (
+            (self._alone, passage.present),
+            (self._together, passage.together),
+            (self._following, passage.following),
+        )
+        return self._intercept + sum(float(weights[list(places)].sum()) for weights, places in parts)
+
+    def find(self, text: str) -> tuple[str, Passage] | None:
+        """The first passage of folded text that is suspected, and its theme; None where there is none."""
+        for passage in passages(text):
+            value = self.log_odds(passage)
+            if value < self._lowest:
+                continue
+            if value >= self.threshold:
+                return "its words together", passage
+            for theme, pattern in THEMES.items():
+                if value >= self._limits[theme] and pattern.search(text, passage.start, passage.end) is not None:
+                    return theme, passage
+        return None
+
+
+@cache
+def concept_model() -> ConceptModel:
+    """The model that ships with the package, loaded once."""
+    return ConceptModel(load_weights("injection"))
