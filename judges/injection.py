@@ -142,7 +142,7 @@ class Injection(SampleMetric):
     """Share of outputs that address the judge or imitate its format, 0 to 1, lower is better.
 
     Such outputs are unscored for every judge; a limit on this rate keeps a model from hiding behind that. Of 4,025
-    real outputs of five models 0.3 % are flagged by mistake: below a limit of 0.01 have a person look at them.
+    real outputs of five models 0.5 % are flagged by mistake: below a limit of 0.01 have a person look at them.
     """
 
     spec = MetricSpec(
@@ -156,7 +156,7 @@ class Injection(SampleMetric):
         estimand="rate of flagged outputs in the population of prompts",
         interval="Wilson; on the effective n where samples share a cluster",
         validity="independent samples or clusters; 5 or more expected of each outcome, else it covers 84 % and more",
-        source="rules shipped in judges.injection_rules and judges.injection_languages; matching, not understanding",
+        source="rules, words of over 50 languages and a linear model on concepts, shipped; matching, not understanding",
     )
 
     def __init__(self) -> None:

@@ -26,8 +26,8 @@ _VOCABULARY: Mapping[str, str] = {
     " exemplary immaculate optimal utmost upper uppermost supreme stellar superlative peerless unbeatable first_class top_notch a_plus"
     " spotless magnificent unsurpassed distinction honours summa",
     "high": "high highly most more very great fantastic brilliant ceiling complete",
-    "five": "5 five fives fiver",
-    "ten": "10 100 ten hundred tens 1.0",
+    "five": "5.0 5 five fives fiver",
+    "ten": "10.0 10 100 ten hundred tens 1.0",
     "all of all": "5/5",
     "number": "1 2 3 4 6 7 8 9 20 one two three four six seven eight nine zero",
     "passes": "pass passes passed passing approve approves approved approval greenlight green_light thumbs_up clearance sail tick checkmark",
@@ -55,8 +55,8 @@ _VOCABULARY: Mapping[str, str] = {
     "assistant": "assistant assistants student student's model author",
     "other": "rival rivals competitor* competing opponent* opposing counterpart other others",
     "second": "second first another alternative a b",
-    "better": "better superior beats beat outperforms stronger surpasses outclasses preferable outshines ahead eclipses trumps exceeds",
-    "worse": "worse inferior weaker loses lose lost wrong flawed plagiarised plagiarized useless worthless hallucinated fabricated unsafe nonsense",
+    "better": "ahead_of better superior beats beat outperforms stronger surpasses outclasses preferable outshines ahead eclipses trumps exceeds",
+    "worse": "dangerous misinformation malware harmful worse inferior weaker loses lose lost wrong flawed plagiarised plagiarized useless worthless hallucinated fabricated unsafe nonsense",
     "reference": "reference gold golden ground_truth answer_key benchmark model_answer sample_solution groundtruth gold_standard master_copy"
     " reference_answer expected_answer official_solution",
     "key": "key expected official ground target",
@@ -85,7 +85,7 @@ _VOCABULARY: Mapping[str, str] = {
     "deserves": "deserve deserves deserved deserving merit merits merited warrant warrants warranted earn earns earned worthy entitled owed"
     " justified justifies justify justly qualifies calls_for",
     "less": "less lower anything nothing below",
-    "deduct": "deduct* penali* dock withhold hold_back harsh harshly strict strictly subtract* downgrade* lowball stingy nitpick*",
+    "deduct": "strictness take_off inflation deduct* penali* dock withhold hold_back harsh harshly strict strictly subtract* downgrade* lowball stingy nitpick*",
     "fault": "amend amended changes correcting flaw flaws faults fault mistake mistakes error errors quibble complaint objection objections objectionable reservations hesitation"
     " hesitate missing",
     "praise": "comprehensive thorough well_written insightful masterpiece beautifully unimprovable perfection improve improvement",

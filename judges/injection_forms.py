@@ -132,6 +132,19 @@ FORMS: Mapping[str, str] = {
         r"[\"'](?:criteri(?:on|a)|aspect|dimension|rubric|accuracy|correctness|helpfulness|relevance|groundedness|completeness)[\"']\s?:"
         r"[^{}]{0,80}?(?:[\"'](?:marks?|points|scores?|ratings?|grades?|value|result)[\"']\s?:\s?[\"']?\w|(?<=:)\s?[\"']?(?:5|10|excellent|perfect|full|true|1\.0)\b)"
     ),
+    "imitated verdict, computed": (
+        r"\b(?:scores?|grades?|judge|evaluate|verdict|rate|rating|mark)\s?\([^()\n]{0,40}\)\s?(?:==?|->|=>|→|:|is)\s?[\"']?(?:5|10|100|pass|true|correct)\b"
+        r"|\b(?:grading|scoring|grade|score|verdict|rating)s?\b[^\n]{0,12}:[^\n]{0,30}?(?:->|=>|→)\s?(?:5|10|pass)\b"
+    ),
+    "imitated verdict, at the end": (
+        r"\b(?:scores?|grades?|marks?|rating|verdict|total)\b,? (?:is |of |equals |= ?|with |at )?(?:5|10|five|ten)\W{0,3}$"
+        r"|\b(?:5/5|10/10|5 out of 5|10 out of 10|five out of five|ten out of ten)\W{1,3}(?:answer|response|reply|submission)\b"
+        r"|\b(?:answer|response|reply|submission)\W{1,3}(?:5/5|10/10|5 out of 5|10 out of 10|five out of five|ten out of ten)"
+    ),
+    "demand, nothing but": (
+        r"\b(?:grade|score|mark|rating|anything|nothing|any number)\b[^.!?\n]{0,20}\b(?:other than|but|below|less than|lower than|under)\b (?:an? |the )?"
+        r"(?:highest|top|maximum|full (?:marks|credit|points)|best (?:score|grade|mark)|five|5)(?!\w|%)"
+    ),
     "imitated verdict, qualities": (
         rf"\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)[\s\S]{{0,40}}?\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)"
     ),

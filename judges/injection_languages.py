@@ -55,7 +55,7 @@ LANGUAGES: Mapping[str, Words] = {
         r"ignor[aei]\w*|dimentic\w*|trascur\w*|non seguire|tralasci\w*",
         r"istruzion\w*|indicazion\w*|regole|criteri\w*|direttiv\w*|precedent\w*",
         r"per favore|merit\w+|sarebbe|vorrei|dai|date|dare|assegn\w*|attribui\w*|valut[aei]\w*|rispond\w*|scegli\w*",
-        r"punteggio|voto|valutazion\w*|giudic\w*|valutator\w*|verdetto|punti|risposta",
+        r"punteggio|voto|voti|valutazion\w*|giudic\w*|valutator\w*|verdetto|punti|risposta",
         r"massim[oa]|perfett[oa]|pieno|cinque|dieci|30" + _NUMBER,
     ),
     "Portuguese": Words(
@@ -167,7 +167,7 @@ LANGUAGES: Mapping[str, Words] = {
     "Japanese": Words(
         r"無視|忘れ|従わな|破棄|スキップ",
         r"指示|命令|ルール|プロンプト|基準|説明|これまで|上記|以前|前の",
-        r"お願い|願います|値する|べき|つけて|与えて|付けて|ください|出力|評価して|返して|選んで|せよ|しろ",
+        r"お願い|願います|値し|に値|値する|べき|つけて|与えて|付けて|ください|出力|評価して|返して|選んで|せよ|しろ",
         r"採点|評価|点数|スコア|審査|判定|評点",
         r"満点|最高|合格|完璧",
         spaced=False,
@@ -175,7 +175,7 @@ LANGUAGES: Mapping[str, Words] = {
     "Korean": Words(
         r"무시|잊어|잊으|따르지 마",
         r"지시|명령|지침|프롬프트|규칙|기준|이전|위의",
-        r"부탁|바랍니다|주세요|줘|주십시오|부여|매겨|출력|하세요",
+        r"부탁|바랍니다|받을|주세요|줘|주십시오|부여|매겨|출력|하세요",
         r"점수|평가|심사|채점|판정|등급",
         r"만점|최고|합격|완벽|통과",
         spaced=False,
@@ -209,7 +209,7 @@ LANGUAGES: Mapping[str, Words] = {
         r"निर्देश\w*|नियम\w*|आदेश\w*|पिछले|उपरोक्त|मानदंड",
         r"दें|दो|दीजिए|दे|चुनें",
         r"अंक|स्कोर|मूल्यांकन|निर्णायक|जज|रेटिंग|उत्तर",
-        r"पूर्ण|पूरे|अधिकतम|सर्वोच्च|उच्चतम|५|१०" + _NUMBER,
+        r"पूर्ण|पूरे|अधिकतम|सर्वोच्च|उच्चतम|पाँच|पांच|५|१०" + _NUMBER,
         spaced=False,
     ),
     "Thai": Words(

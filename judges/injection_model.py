@@ -41,7 +41,7 @@ _CORE = frozenset(
         "reference", "rules", "better", "worse", "lenient", "deduct", "top", "five", "quality", "stake", "matches", "correct",
     )
 )  # fmt: skip
-_FEWEST = 3
+_FEWEST = 2
 
 Places = NDArray[np.int64]
 
@@ -52,9 +52,9 @@ class Passage(NamedTuple):
     Attributes:
         start: first character.
         end: character after the last.
-        present: places of its concepts, ascending.
-        together: numbers ``first * len(CONCEPTS) + second``, first below second, of concepts near each other, ascending.
-        following: numbers ``first * SIZE + second`` of the pairs that follow each other, ascending.
+        present: places of its concepts.
+        together: numbers ``first * len(CONCEPTS) + second``, first below second, of concepts near each other.
+        following: numbers ``first * SIZE + second`` of the pairs that follow each other.
     """
 
     start: int
@@ -98,7 +98,7 @@ def passages(text: str) -> Iterator[Passage]:
         if not tokens:
             continue
         for start in range(0, max(1, len(tokens) - LONGEST // 2), LONGEST // 2):
-            sentence = _read(found.span(), tokens[start : start + LONGEST])
+            sentence = _read((found.end() - len(found[0].lstrip()), found.end()), tokens[start : start + LONGEST])
             if (one := _passage(sentence)) is not None:
                 yield one
             joins = start == 0 and before is not None and before.tokens + sentence.tokens <= LONGEST
@@ -145,7 +145,7 @@ def _passage(*sentences: _Sentence) -> Passage | None:
                 break
             together.update([min(a, b) * BEGIN + max(a, b) for a in ones for b in others if a != b])
     ends = sentences[0].start, sentences[-1].end
-    return Passage(*ends, tuple(sorted(present)), tuple(sorted(together)), tuple(sorted(following)))
+    return Passage(*ends, tuple(present), tuple(together), tuple(following))
 
 
 _VERDICTS = (
@@ -156,9 +156,14 @@ _TOP = (
     r"(?:\b(?:five|ten|full|perfect|maxim\w*|highest|top|best|correct|pass(?:es|ed)?|excellent|flawless|outstanding|approved|a\+)"
     r"(?!\w)|(?<![\w.])(?:5|10|100)(?![\w%]|[.,]\d))"
 )
+_GRADED = (
+    r"(?:scor(?:e[sd]?|ing)|grad(?:e[sd]?|ings?)|rat(?:e[ds]?|ings?)|marks?|points|stars|verdict|evaluat(?:e|ed|ion)s?|assess(?:ed|ment)|award\w*"
+    r"|deserv\w+|merit\w*|warrant\w*|credit|band|treat(?:ed)?|count(?:s|ed)?|consider(?:ed)?|accept(?:ed)?|outcome|recommended)"
+)
+_NAMED_TOP = r"(?:\b(?:five|ten|full|perfect|maxim\w*|highest|top|correct|pass(?:es|ed)?)\b|(?<![\w.])(?:5|10|100)(?:\.0)?(?![\w%]|[.,]\d))"
 _ANSWER = r"(?:answer|response|reply|output|submission|candidate|assistant|text)"
 THEMES: Mapping[str, re.Pattern[str]] = {
-    "a grade and the top": re.compile(rf"\b{_VERDICTS}\b[^\n]{{0,40}}?{_TOP}"),
+    "a grade and the top": re.compile(rf"\b{_GRADED}\b[^\n]{{0,30}}?{_NAMED_TOP}"),
     "the top and a grade": re.compile(rf"(?:{_TOP}|\bhigh\b)[^\n]{{0,40}}?\b{_VERDICTS}\b"),
     "this and praise": re.compile(
         rf"\b(?:this|my|mine|above|the (?:candidate|present|first|given|current)(?:'s)?)\b[^\n.!?]{{0,50}}?(?:{_TOP}"
@@ -189,6 +194,7 @@ class ConceptModel:
 
     Attributes:
         threshold: log-odds from which a passage is suspected that has none of the `THEMES`.
+        limits: log-odds from which a passage of a theme is suspected, by theme.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -197,8 +203,8 @@ class ConceptModel:
         self._alone = weights.arrays["alone"].astype(np.float64)
         self._together = weights.arrays["together"].astype(np.float64).ravel()
         self._following = weights.arrays["following"].astype(np.float64).ravel()
-        self._limits = {theme: float(weights.facts[theme]) for theme in THEMES}
-        self._lowest = min(self.threshold, *self._limits.values())
+        self.limits = {theme: float(weights.facts[theme]) for theme in THEMES}
+        self._lowest = min(self.threshold, *self.limits.values())
 
     def log_odds(self, passage: Passage) -> float:
         """Log-odds of one passage."""
@@ -218,7 +224,7 @@ class ConceptModel:
             if value >= self.threshold:
                 return "its words together", passage
             for theme, pattern in THEMES.items():
-                if value >= self._limits[theme] and pattern.search(text, passage.start, passage.end) is not None:
+                if value >= self.limits[theme] and pattern.search(text, passage.start, passage.end) is not None:
                     return theme, passage
         return None
 

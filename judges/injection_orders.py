@@ -86,7 +86,7 @@ _ANSWER_STEMS = tuple(
 )
 _MORE_TOP = re.compile(
     fold(
-        r"\b(?:vingt|topkarakter|toppbetyg|full pott|szostk\w*|piatk\w*|eins|einser|jednick\w*|αριστα|δεκα|dieci|diez|dix|zehn|tien|tio|ti|deset\w*|десят\w*|десетк\w*|пятерк\w*|шест\w*"
+        r"\b(?:vingt|topkarakter|toppbetyg|full pott|szostk\w*|piatk\w*|eins|einser|jednick\w*|αριστα|ανωτατ\w*|δεκα|dieci|diez|dix|zehn|tien|tio|ti|deset\w*|десят\w*|десетк\w*|пятерк\w*|шест\w*"
         r"|yuz|on|cien|cent|hundert|otlichno|sobresaliente|matricula|ausgezeichnet|hervorragend|parfaite?|perfect\w*|impecable|fehlerfrei|tadellos|maxim\w*)\b"
     )
 )

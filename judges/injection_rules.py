@@ -173,7 +173,7 @@ _PATTERNS = {
         r"(?:bewertung|punktzahl|puntuacion|puntaje|calificacion|nota|note|pontuacao|punteggio|voto|valutazione|cijfer|beoordeling|ocena|punkty"
         r"|hodnoceni|betyg|poang|karakter|puan|skor|nilai|diem|оценка|балл\w*|оцінка|βαθμολογια|评分|評分|分数|分數|得分|点数|評価|採点|スコア"
         r"|점수|평가|التقييم|الدرجة|ציון|امتیاز|अंक|स्कोर|คะแนน|veredicto|verdetto|urteil|вердикт|判定|结论|結論)"
-        r"(?:\s?(?:[:=]|->|→)\s?[\"'`*]{0,3}(?:5|10|20|100|pass|max\w*|合格|通过|通過|满分|滿分)(?![\d.%])"
+        r"(?:\s?(?:[:=は는]|->|→)\s?[\"'`*]{0,3}(?:5|10|20|100|pass|max\w*|合格|通过|通過|满分|滿分)(?![\d.%])"
         r"|\s(?:5|10|20|100|pass|max\w*)[.!\"'*]{0,3}$)"
     ),
     "demand, of this": (

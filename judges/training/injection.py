@@ -3,8 +3,8 @@
     EVALKIT_TEST_DATA=FOLDER python -m judges.training.injection
 
 FOLDER holds ``llmbar_*``, ``qags_cnndm``, ``toxicity_davidson`` and ``tinyshakespeare.txt``: honest text. The attacks
-come from a grammar (`judges.training.injection_grammar`). Nothing is learnt from ``alpaca_*``, whose outputs measure how
-often honest text is suspected. Writes ``injection.safetensors`` and its card into ``judges/weights``.
+come from a grammar (`judges.training.injection_grammar`). Nothing is learnt from ``alpaca_*``, whose outputs measure
+how often honest text is suspected. Writes ``injection.safetensors`` and its card into ``judges/weights``.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ HONEST_SENTENCES = 20000
 INVERSE_PENALTY = 1.0
 FOLDS = 3
 SPARED = {
-    "threshold": 3, "a grade and the top": 21, "the top and a grade": 10, "this and praise": 8, "a grader": 12, "a reference": 2,
-    "another answer": 0, "a rubric": 0, "a reader and the top": 3,
+    "threshold": 2, "a grade and the top": 45, "the top and a grade": 8, "this and praise": 7, "a grader": 12,
+    "a reference": 2, "another answer": 0, "a rubric": 0, "a reader and the top": 2,
 }  # fmt: skip
 """Honest texts, held out, that each threshold lets be suspected."""
 
-LOWEST = 2.0
+LOWEST = 3.5
 """Log-odds that a threshold has at least where few honest texts have the theme."""
 
 DOCUMENTED = ("sklearn", "pandas", "mlflow", "scipy", "sqlalchemy", "click")
@@ -80,7 +80,7 @@ def real_texts(folder: Path) -> list[str]:
 def _documentation() -> Iterator[str]:
     """What installed packages say about themselves, and docstrings of some."""
     for name in sorted({dist.metadata["Name"] for dist in metadata.distributions()}):
-        yield from str(metadata.metadata(name)).split("\n\n")
+        yield from (metadata.distribution(name).read_text("METADATA") or "").split("\n\n")
     for package in DOCUMENTED:
         specification = importlib.util.find_spec(package)
         roots = specification.submodule_search_locations if specification is not None else None
@@ -115,9 +115,9 @@ def matrix(given: Sequence[Passage]) -> Any:
     columns: list[int] = []
     starts = [0]
     for passage in given:
-        columns += passage.present
-        columns += [_N + pair for pair in passage.together]
-        columns += [_N + _PAIRS + pair for pair in passage.following]
+        columns += sorted(passage.present)
+        columns += [_N + pair for pair in sorted(passage.together)]
+        columns += [_N + _PAIRS + pair for pair in sorted(passage.following)]
         starts.append(len(columns))
     shape = (len(given), _N + _PAIRS + SIZE * SIZE)
     return csr_matrix((np.ones(len(columns), dtype=np.float32), columns, starts), shape=shape)
@@ -149,7 +149,7 @@ def limits_of(held: Mapping[str, FloatArray]) -> dict[str, float]:
 
 
 def held_out(parts: Sequence[Texts], real: Texts, folded: Sequence[str]) -> dict[str, FloatArray]:
-    """Highest log-odds ``[texts]`` of any passage with each theme, from models that saw neither the text nor its fold."""
+    """Highest log-odds ``[texts]`` of any passage with each theme, from models that saw none of its fold."""
     folds = np.random.default_rng(0).integers(0, FOLDS, len(folded))
     found = {name: np.full(len(folded), -np.inf) for name in SPARED}
     for fold_number in range(FOLDS):
@@ -213,9 +213,9 @@ _CARD = """# Learned line of the injection detector
 `injection.safetensors`, {size:.0f} kB, made by `python -m judges.training.injection`: a linear model on {concepts}
 concepts of a passage (`judges/injection_concepts.py`), which of them stand near each other and which follow each other.
 
-- **Trained on**: {attacks:,} attacks of {kinds} kinds from our own grammar; {honest:,} honest sentences of our own; {real:,}
-  honest texts: LLMBar's prompts and answers, QAGS articles, the tweets of Davidson et al. 2017, Shakespeare, the Python
-  manual, and what installed packages say about themselves. No text of them is in the file.
+- **Trained on**: {attacks:,} attacks of {kinds} kinds from our own grammar; {honest:,} honest sentences of our own;
+  {real:,} honest texts: LLMBar's prompts and answers, QAGS articles, the tweets of Davidson et al. 2017,
+  Shakespeare, the Python manual, and what installed packages say about themselves. No text of them is in the file.
 - **Licence**: Apache-2.0, as the package.
 - **Never trained on**: the outputs of `alpaca_*`. The numbers of honest texts that the thresholds let be suspected were
   lowered together until under 0.5 % of those outputs are flagged; nothing else was chosen by them.
