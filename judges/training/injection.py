@@ -217,8 +217,8 @@ concepts of a passage (`judges/injection_concepts.py`), which of them stand near
   {real:,} honest texts: LLMBar's prompts and answers, QAGS articles, the tweets of Davidson et al. 2017,
   Shakespeare, the Python manual, and what installed packages say about themselves. No text of them is in the file.
 - **Licence**: Apache-2.0, as the package.
-- **Never trained on**: the outputs of `alpaca_*`. The numbers of honest texts that the thresholds let be suspected were
-  lowered together until under 0.5 % of those outputs are flagged; nothing else was chosen by them.
+- **`alpaca_*` is no clean hold-out**: its outputs are not in the training set, but about ten of our honest sentences
+  paraphrase outputs that an early version flagged, and the thresholds were lowered until under 0.5 % were flagged.
 - **Held out**, {suspected} of the {real:,} honest texts are suspected (folds of a third each).
 
 | theme | log-odds needed | honest texts let be suspected |
