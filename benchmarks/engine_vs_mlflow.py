@@ -39,8 +39,8 @@ def write_rows(path: Path, rows: int, salt: int) -> None:
 
 def engine(root: Path, rows: int, salt: int) -> float:
     """Seconds of one evaluation by evalkit, registration apart."""
-    from evalkit import jobs
     from evalkit.config import Settings
+    from evalkit.jobs.launching import shut_down
     from evalkit.runner import logger_for, run
     from registry.store import Registry
     from registry.suite import Suite
@@ -60,7 +60,7 @@ def engine(root: Path, rows: int, salt: int) -> float:
     value = next(e.estimate for e in evaluation.estimates if e.name == "rows/exact_match")
     assert value.n == rows
     assert abs(value.value - 0.5) < 0.01
-    jobs.shut_down()
+    shut_down()
     registry.close()
     return elapsed
 

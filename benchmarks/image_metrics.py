@@ -2,19 +2,26 @@
 
     python tests/peers.py                                              # installs the peers, once
     python -m benchmarks.image_metrics [ROW ...] [--repeats 3] [--dtype float64] [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.image_metrics --clock cpu   # where others use the machine, too
 
 Rows: frechet-1500, frechet-10000 (reference state cached on both sides, moments of the generated set included),
 state (64 covariance updates of 64 rows), kid-2000, kid-5000, kid-50000, manifold (10,000 x 2,048), vendi (5,000 x 768).
 Where a peer does the same work over and over (subsets of KID), `--share` runs a part of it and scales its time;
 `--dtype float64` gives KID features of that type, on which both sides multiply in it.
 
-What no exact method can beat, at d = 2,048. KID: the peer's 100 subsets take 820 GFlop (NumPy computes half of a
-product of a matrix with its own transpose), all pairs of 2,000 + 2,000 samples 33 and of 5,000 + 5,000 205: at most 25
-and 4 times, were there nothing but products. On one thread at N = 2,000 they are 70 % of our time, the sums over
-subsets 12 %, the cubes 8 %. Fréchet against a cached reference, shares of our time on one thread: at N = 1,500 the
-eigenvalues of a 1,499 x 1,499 matrix 38 % (LAPACK's reduction works at the speed of memory), the product with the
-triangular factor 30 %, the Gram matrix 24 %; at N = 10,000 the covariance 52 %, the eigenvalues 27 %, the two products
-19 %.
+Ratios of processor time on one thread of an AMD EPYC of 2 cores (Zen 5; NumPy's OpenBLAS 0.3.31 takes it for a Haswell
+and uses half of its vectors), and what limits them:
+
+- manifold 6.2, 0.2 GB beside the input. Three quarters of our time are products in float32: half of the pairs within
+  each set and all between them, by oneDNN where torch is installed. With NumPy's the ratio is about 4.
+- KID 31 at N = 2,000, 6.0 at 5,000; three quarters are products as well. The peer's 100 subsets take 820 GFlop, all
+  pairs of 2,000 + 2,000 samples 33 and of 5,000 + 5,000 205: 25 and 4 times, were all products equally fast.
+- Fréchet 35 (sqrtm) and 9.1 (torchmetrics) at N = 1,500. It multiplies in float64, which oneDNN does not. The
+  eigenvalues of a 1,499 x 1,499 matrix alone (LAPACK's reduction works at the speed of memory) take 40 % of our time
+  and allow 26 times torchmetrics; the product with the triangular factor takes 30 %, the Gram matrix 23 %. With
+  `OPENBLAS_CORETYPE=SkylakeX`, for both sides, 42 and 13: worth setting on a CPU that is newer than its BLAS. At
+  N = 10,000 the covariance takes 52 %, the eigenvalues 27 %, the two products 19 %. What depends on the reference alone
+  (mean, Cholesky factor) is cached.
 """
 
 from __future__ import annotations
@@ -161,7 +168,7 @@ def vendi() -> Row:
     return {"evalkit": (lambda: vendi_score(x).value, 1.0), "vendi-score": (lambda: float(peer.score_X(x)), 1.0)}
 
 
-def measure(row: Row, repeats: int) -> dict[str, list[float]]:
+def measure(row: Row, repeats: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of each contestant, in turn, after printing the value of the first turn."""
     from metrics.image import neighbours
 
@@ -169,9 +176,9 @@ def measure(row: Row, repeats: int) -> dict[str, list[float]]:
     for turn in range(repeats):
         for name, (work, factor) in row.items():
             neighbours._reference_radii._results.clear()  # peers keep nothing between calls
-            started = time.perf_counter()
+            started = clock()
             value = work()
-            seconds[name].append((time.perf_counter() - started) * factor)
+            seconds[name].append((clock() - started) * factor)
             if turn == 0:
                 print(f"  {name}: {value}")
     return seconds
@@ -184,6 +191,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--share", type=float, default=1.0, help="share of KID's subsets that the peer runs")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of KID's features")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on one thread of a busy machine")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     known: dict[str, Callable[[], Row]] = {
@@ -196,12 +204,13 @@ def main() -> None:
         "manifold": manifold,
         "vendi": vendi,
     }
+    clock = time.process_time if given.clock == "cpu" else time.perf_counter
     results = {}
     for name in given.rows or known:
         if name not in known:
             parser.error(f"unknown row {name!r}; known are {', '.join(known)}")
         print(name)
-        results[name] = seconds = measure(known[name](), given.repeats)
+        results[name] = seconds = measure(known[name](), given.repeats, clock)
         ours = seconds["evalkit"]
         for peer, theirs in list(seconds.items())[1:]:
             ratios = sorted(b / a for a in ours for b in theirs)

@@ -175,6 +175,16 @@ class Driver:
     def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
         _post(f"{self._base}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
+    def type(self, text: str) -> None:
+        """Type a text into the field that has the focus."""
+        self._devtools("Input.insertText", {"text": text})
+
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key, given by its name and its virtual key code."""
+        for event in ("rawKeyDown", "keyUp"):
+            pressed = {"type": event, "key": key, "code": key, "windowsVirtualKeyCode": code}
+            self._devtools("Input.dispatchKeyEvent", pressed)
+
     def run(self, script: str) -> Any:
         """Run a script in the page and return what it returns."""
         return _post(f"{self._base}/execute/sync", {"script": script, "args": []})

@@ -14,10 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalkit.api import check, compare, evaluate, gate, promote, register, score, show
+    from evalkit.ingest.client import log_feedback, log_generation
     from evalkit.loading import load
+    from evalkit.monitoring import api as monitor
     from metrics.errors import InputError
 
-__all__ = ["InputError", "check", "compare", "evaluate", "gate", "load", "promote", "register", "score", "show"]
+__all__ = [
+    "InputError",
+    "check",
+    "compare",
+    "evaluate",
+    "gate",
+    "load",
+    "log_feedback",
+    "log_generation",
+    "monitor",
+    "promote",
+    "register",
+    "score",
+    "show",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -30,6 +46,14 @@ def __getattr__(name: str) -> Any:
         from evalkit.loading import load
 
         return load
+    if name in {"log_feedback", "log_generation"}:
+        from evalkit.ingest import client
+
+        return getattr(client, name)
+    if name == "monitor":
+        from evalkit.monitoring import api as monitor
+
+        return monitor
     if name in __all__:
         from evalkit import api
 

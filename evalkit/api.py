@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from evalkit.config import Settings, load_settings
+from evalkit.config import Settings, load_settings, without_password
 from evalkit.runner.progress import Report
 from evalkit.session import CHAMPION, open_session
 from metrics.errors import InputError
@@ -201,7 +201,7 @@ def check(
         found = session.version(version, suite)
         evaluation = session.evaluate(found, preset=preset, trust_pickle=trust_pickle, progress=progress)
         judged_by = session.registry.suite(found)
-        for other in _compared_with(session, found):
+        for other in compared_with(session, found):
             session.evaluate(other, suite=judged_by, preset=preset, trust_pickle=trust_pickle, progress=progress)
         return _bound(session.decide(found, evaluation), session.settings)
 
@@ -229,6 +229,35 @@ def promote(
 
     with open_session(settings) as session:
         return move(session.registry, session.version(version), to, decision=decision, override=override)
+
+
+def approve(
+    version: str | ModelVersion, alias: str = CHAMPION, *, comment: str = "", settings: Settings | None = None
+) -> Decision:
+    """Approve the passing decision that counts now, as a person; whether that counts is the policy's to say.
+
+    Raises:
+        registry.promotion.PromotionRefusedError: there is no passing decision.
+    """
+    from registry.promotion import approve as record
+
+    with open_session(settings) as session:
+        return record(session.registry, session.version(version), alias=alias, comment=comment)
+
+
+def demote(version: str | ModelVersion, alias: str = CHAMPION, *, settings: Settings | None = None) -> ModelVersion:
+    """Take an alias away from the version that holds it; raises `InputError` where it does not."""
+    from registry.promotion import demote as take_away
+
+    with open_session(settings) as session:
+        found = session.version(version)
+        take_away(session.registry, found, alias)
+        return found
+
+
+def store() -> str:
+    """Where things are kept: the address of MLflow's store, as it may be shown."""
+    return without_password(load_settings().tracking_uri)
 
 
 def compare(
@@ -354,7 +383,7 @@ def _bound(decision: Decision, settings: Settings) -> GateDecision:
     return GateDecision(**{f.name: getattr(decision, f.name) for f in fields(Decision)}, settings=settings)
 
 
-def _compared_with(session: Session, version: ModelVersion) -> list[ModelVersion]:
+def compared_with(session: Session, version: ModelVersion) -> list[ModelVersion]:
     """Champion and anchors that the rules compare the version with."""
     from registry.gate import anchor_versions
 

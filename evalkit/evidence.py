@@ -21,6 +21,7 @@ from judges.judged import get_metric, spec_of
 from metrics.base import Estimate, Metric, SampleMetric, Scores, State
 from metrics.errors import InputError
 from metrics.statistics import independent_difference
+from registry.digests import short
 from registry.entities import Evaluation, ModelVersion
 from registry.gate.evidence import Address, Missing
 
@@ -155,6 +156,15 @@ class StoredResults:
         return kept
 
 
+def results_home(home: Path, evaluation: Evaluation) -> Path:
+    """Folder of an evaluation's shards: the project's, or one of its own where somebody submitted them.
+
+    Shards are found by what they describe, so that those of others must never lie among our own.
+    """
+    submission = evaluation.details.get("submission")
+    return home if submission is None else home / "submitted" / short(submission["bundle"], 32)
+
+
 class StoredEvidence:
     """What the gate asks for, from stored results of a candidate and of the versions it is compared with."""
 
@@ -162,7 +172,7 @@ class StoredEvidence:
         self, settings: Settings, registry: Registry, evaluation: Evaluation, doubts: Doubts | None = None
     ) -> None:
         self._doubts = doubts or {}
-        self.candidate = StoredResults(settings.home, evaluation)
+        self.candidate = StoredResults(results_home(settings.home, evaluation), evaluation)
         self._home, self._registry = settings.home, registry
         self._others: dict[str, list[StoredResults]] = {}
 
@@ -208,7 +218,7 @@ class StoredEvidence:
         """The newest results of `against` that were measured in the same way on the same data."""
         if against.id not in self._others:
             finished = [e for e in self._registry.evaluations(against) if e.status == "finished"]
-            self._others[against.id] = [StoredResults(self._home, evaluation) for evaluation in finished]
+            self._others[against.id] = [StoredResults(results_home(self._home, found), found) for found in finished]
         wanted = measured(self.candidate, address)
         if wanted is None:
             return Missing(f"the evaluation has no {address.name}")

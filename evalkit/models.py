@@ -103,10 +103,14 @@ def _from_folder(folder: Path, kind: str | None) -> dict[str, Any]:
         return {"adapter": "torch", "path": str(exported[0])}
     if any(file.suffix.lower() in SUFFIXES for file in folder.rglob("*")):
         return {"adapter": "images", "path": str(folder)}
+    tables = [file for file in sorted(folder.iterdir()) if file.is_file() and is_table(file)]
+    outputs = [file for file in tables if file.name.partition(".")[0] == "outputs"] or tables
+    if len(outputs) == 1:
+        return {"adapter": "outputs", "path": str(outputs[0])}
     what = f" of kind {kind}" if kind else ""
     raise InputError(
         f"{folder} is no model{what} that evalkit knows; expected an MLmodel file, config.json, model_index.json, "
-        "one .pt2 file, or images"
+        "one .pt2 file, images, or a file of outputs"
     )
 
 

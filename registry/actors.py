@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
+VIEWER = "viewer"
+LABELER = "labeler"
 EVALUATOR = "evaluator"
 APPROVER = "approver"
 ADMIN = "admin"
-ROLES = frozenset({"viewer", "labeler", EVALUATOR, APPROVER, ADMIN})
+ROLES = frozenset({VIEWER, LABELER, EVALUATOR, APPROVER, ADMIN})
 
 _SERVES = "_MLFLOW_SERVER_FILE_STORE"
 """Set by ``mlflow server`` for its workers: the backend store's address."""

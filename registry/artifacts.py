@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,28 @@ def folder_digest(folder: Path) -> str:
 
 def list_files(folder: Path, prefix: str = "") -> dict[str, Path]:
     """Path inside the model to file, for every file of a folder; an empty folder raises `InputError`."""
-    root = folder.resolve()
-    found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if relative.parts[0] in {OWN_FOLDER, ".git"} or path.name in _IGNORED or not path.is_file():
-            continue
-        # A model hub's cache links to blobs beside the snapshot: a link is read as the file that it names
-        found[prefix + relative.as_posix()] = path
+    found = sorted(_walk(os.path.realpath(folder), ()))
     if not found:
         raise InputError(f"the model folder {folder} holds no files")
-    return found
+    return {prefix + "/".join(parts): Path(path) for parts, path in found}
+
+
+def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Files below a folder, with the parts of their paths."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    with entries:
+        for entry in entries:
+            parts = (*above, entry.name)
+            if parts[0] in {OWN_FOLDER, ".git"}:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, parts)
+            # A model hub's cache links to blobs beside the snapshot: a link is read as the file that it names
+            elif entry.name not in _IGNORED and entry.is_file():
+                yield parts, entry.path
 
 
 def read_mlmodel(path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Engine, bindparam, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from registry.database import reading
@@ -26,15 +26,41 @@ from registry.tables import (
     HolderRow,
     PolicyRow,
     PromotionRow,
+    UserRoleRow,
 )
+from registry.writes import Write, inserting, prefixed, write
 
 GENESIS = "sha256:" + "0" * 64
 """The hash before the first entry."""
 
-WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, PolicyRow, HolderRow)
+WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, PolicyRow, HolderRow, UserRoleRow)
 """Tables whose rows are in the chain by digest: a row changed, removed or slipped in there is found."""
 
 _BATCH = 1000
+# A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
+_LOCK = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :workspace RETURNING seq, hash")
+_FIRST = text(
+    "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
+)
+_HEAD = (
+    update(AuditHeadRow)
+    .where(AuditHeadRow.workspace == bindparam("chain"))
+    .values(seq=bindparam("head_seq"), hash=bindparam("head_hash"))
+)
+_ENTRY = inserting(AuditRow, "entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A row that a statement wrote, with all its columns."""
+
+    table: type[Base]
+    values: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The row's key."""
+        return str(self.values["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +103,11 @@ def lock(session: Session, workspace: str = DEFAULT_WORKSPACE) -> tuple[int, str
     Everything that a gate reads after this cannot change before it has written. To be taken first in a transaction,
     always: two transactions can then not wait for each other.
     """
-    key = {"workspace": workspace}
-    # A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
-    touch = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :workspace RETURNING seq, hash")
-    found = session.execute(touch, key).first()
+    connection, key = session.connection(), {"workspace": workspace}
+    found = connection.execute(_LOCK, key).first()
     if found is None:
-        first = "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash)"
-        session.execute(text(first + " ON CONFLICT DO NOTHING"), {**key, "hash": GENESIS})
-        found = session.execute(touch, key).one()
+        connection.execute(_FIRST, {**key, "hash": GENESIS})
+        found = connection.execute(_LOCK, key).one()
     return int(found[0]), str(found[1])
 
 
@@ -95,9 +118,11 @@ def append(
     actor: str,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base] = (),
+    rows: Sequence[Base | Written] = (),
     gone: Sequence[Base] = (),
     workspace: str = DEFAULT_WORKSPACE,
+    locked: tuple[int, str] | None = None,
+    writes: Sequence[Write] = (),
 ) -> str:
     """Add an entry within the caller's transaction; return its hash.
 
@@ -110,16 +135,20 @@ def append(
         rows: rows written by the act, which are witnessed by digest.
         gone: rows removed by the act.
         workspace: whose chain.
+        locked: what `lock` returned in this transaction, where nothing was appended since; spares asking again.
+        writes: what is written together with the entry.
     """
     session.flush()
-    head = lock(session, workspace)
+    head = locked or lock(session, workspace)
     if head[0] == 0:
         own_keys = {_key(row) for row in rows}
         before = [row for row in _all_witnessed(session, workspace) if _key(row) not in own_keys]
         if before:
             # Rows from before there was an audit: from now on none is there that no entry tells of
             head = _write(session, head, "opened", "evalkit", rows=before, workspace=workspace)
-    return _write(session, head, kind, actor, name=name, facts=facts, rows=rows, gone=gone, workspace=workspace)[1]
+    return _write(
+        session, head, kind, actor, name=name, facts=facts, rows=rows, gone=gone, workspace=workspace, writes=writes
+    )[1]
 
 
 def _write(
@@ -130,9 +159,10 @@ def _write(
     *,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base] = (),
+    rows: Sequence[Base | Written] = (),
     gone: Sequence[Base] = (),
     workspace: str,
+    writes: Sequence[Write] = (),
 ) -> tuple[int, str]:
     seq, previous = head
     witnessed = {_key(row): row_digest(row) for row in rows} | {_key(row): None for row in gone}
@@ -148,29 +178,22 @@ def _write(
         "previous": previous,
     }
     own = digest(entry)
-    session.execute(
-        AuditRow.__table__.insert().values(  # type: ignore[attr-defined]
-            workspace=workspace,
-            seq=seq + 1,
-            at=entry["at"],
-            kind=kind,
-            actor=actor,
-            name=name,
-            entry=json.dumps(entry, ensure_ascii=False, sort_keys=True),
-            previous=previous,
-            hash=own,
-        )
-    )
-    session.execute(
-        text("UPDATE evalkit_audit_heads SET seq = :seq, hash = :hash WHERE workspace = :workspace"),
-        {"seq": seq + 1, "hash": own, "workspace": workspace},
-    )
+    columns = {column: entry[column] for column in ("workspace", "seq", "at", "kind", "actor", "name", "previous")}
+    columns |= {"entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own}
+    chained = [
+        Write(_ENTRY, prefixed(columns, "entry")),
+        Write(_HEAD, {"chain": workspace, "head_seq": seq + 1, "head_hash": own}),
+    ]
+    write(session.connection(), [*writes, *chained])
     return seq + 1, own
 
 
-def row_digest(row: Base) -> str:
+def row_digest(row: Base | Written) -> str:
     """Digest of a row's columns."""
-    values = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
+    if isinstance(row, Written):
+        values = dict(row.values)
+    else:
+        values = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
     return digest(json.dumps(values, ensure_ascii=False, sort_keys=True))
 
 
@@ -302,5 +325,6 @@ def _check_aliases(session: Session, workspace: str) -> Iterator[Finding]:
             )
 
 
-def _key(row: Base) -> str:
-    return f"{row.__tablename__}/{row.id}"  # type: ignore[attr-defined]
+def _key(row: Base | Written) -> str:
+    table = row.table if isinstance(row, Written) else row
+    return f"{table.__tablename__}/{row.id}"  # type: ignore[union-attr]

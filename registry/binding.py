@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, join, select
 from sqlalchemy.orm import Session
 
 from registry.actors import APPROVER, Intent
-from registry.current import counting
+from registry.current import COUNTS
 from registry.digests import now_ms
 from registry.policy import Policy
-from registry.tables import ApprovalRow, DecisionRow, ModelVersionRow, PromotionRow
+from registry.tables import ApprovalRow, DecisionRow, EvaluationRow, ModelVersionRow, PromotionRow
+
+JUDGED = join(DecisionRow, EvaluationRow, EvaluationRow.id == DecisionRow.evaluation_id)
+DECIDES = and_(DecisionRow.version_id == ModelVersionRow.id, COUNTS)
+STANDING = (
+    ModelVersionRow.id.label("version_id"),
+    ModelVersionRow.source.label("judged_source"),
+    ModelVersionRow.artifact_digest,
+    ModelVersionRow.author,
+    DecisionRow.id.label("decision_id"),
+    DecisionRow.suite_digest,
+    DecisionRow.outcome,
+    DecisionRow.created_at.label("decided_at"),
+)
+"""What `read_standing` reads."""
 
 
 class RefusedError(Exception):
@@ -41,25 +56,48 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The newest decision that counts for a version."""
+
+    id: str
+    suite_digest: str
+    outcome: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A version as our books know it; `verdict` is None where no decision counts."""
+
+    version_id: str
+    artifact_digest: str
+    author: str | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
-    """An alias that shall point to a version, who wants it, and the number of the version it points to before."""
+    """An alias that shall point to a version, and who wants it.
+
+    Attributes:
+        previous: number of the version that it points to before.
+        holder: key and creation time of our row of who holds it before.
+        standing: what we know of exactly this version: not of a namesake, a copy, or one whose source was changed.
+    """
 
     held: Held
     alias: str
     intent: Intent
     previous: int | None = None
+    holder: tuple[str, int] | None = None
+    standing: Standing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """A version that may hold an alias, and by which decision (None: by override)."""
-
-    version: ModelVersionRow
-    decision: DecisionRow | None
-
-
-def permit(session: Session, policy: Policy, move: Move, files: str | None) -> Permit:
+def permit(session: Session, policy: Policy, move: Move, files: str | None) -> Standing:
     """Check every rule of the policy; `files` is the digest of what lies behind the version now, where it was read.
+
+    Returns:
+        The version that may hold the alias, by its verdict or by the present override.
 
     Raises:
         RefusedError: the first rule that does not hold.
@@ -67,42 +105,34 @@ def permit(session: Session, policy: Policy, move: Move, files: str | None) -> P
     now = now_ms()
     held, intent = move.held, move.intent
     _check_freeze(policy, now)
-    row = find_version(session, held)
-    if row is None:
+    found = move.standing
+    if found is None:
         raise RefusedError(
             "registered",
             f"{held.reference} was never evaluated: it is not registered with a suite; "
             f"run `evalkit register {held.name} --model {held.reference} --suite suite.yaml`, then `evalkit check`",
         )
-    if policy.artifacts == "proxied" and files != row.artifact_digest:
+    if policy.artifacts == "proxied" and files != found.artifact_digest:
         raise RefusedError("artifacts", f"{held.reference}: its files are not those that were judged; register again")
     if intent.override is not None:
         if not intent.actor.may(APPROVER):
             raise RefusedError("override", "an override needs the role 'approver'")
-        return Permit(row, current_decision(session, row))
-    decision = _passing(session, policy, held, row)
-    if not _restores(session, move, row):
-        _check_expiry(policy, held, decision, now)
-    _check_approvals(session, policy, move, row, decision)
-    return Permit(row, decision)
+        return found
+    verdict = _passing(session, policy, held, found)
+    if not _restores(session, move, found):
+        _check_expiry(policy, held, verdict, now)
+    _check_approvals(session, policy, move, found, verdict)
+    return found
 
 
-def find_version(session: Session, held: Held) -> ModelVersionRow | None:
-    """Our row of exactly this version: not of a namesake, a copy, or a version whose source was changed."""
-    row = session.scalar(
-        select(ModelVersionRow).where(
-            ModelVersionRow.workspace == held.workspace,
-            ModelVersionRow.name == held.name,
-            ModelVersionRow.version == held.version,
-            ModelVersionRow.registered_at == held.registered_at,
-        )
-    )
-    return row if row is not None and row.source == held.source else None
-
-
-def current_decision(session: Session, version: ModelVersionRow) -> DecisionRow | None:
-    """The newest decision that counts."""
-    return session.scalar(counting(version.id).limit(1))
+def read_standing(row: Any, held: Held) -> Standing | None:
+    """What a row with the columns of `STANDING` says of a version."""
+    if row is None or row.version_id is None or row.judged_source != held.source:
+        return None
+    verdict = None
+    if row.decision_id is not None:
+        verdict = Verdict(row.decision_id, row.suite_digest, row.outcome, row.decided_at)
+    return Standing(row.version_id, row.artifact_digest, row.author, verdict)
 
 
 def _check_freeze(policy: Policy, now: int) -> None:
@@ -114,57 +144,60 @@ def _check_freeze(policy: Policy, now: int) -> None:
             )
 
 
-def _passing(session: Session, policy: Policy, held: Held, row: ModelVersionRow) -> DecisionRow:
-    decision = current_decision(session, row)
+def _passing(session: Session, policy: Policy, held: Held, found: Standing) -> Verdict:
+    verdict = found.verdict
     look = f"see `evalkit show {held.reference}`"
-    if decision is None:
+    if verdict is None:
         raise RefusedError(
             "decision",
             f"{held.reference} has no decision on its current suite and files; run `evalkit check {held.reference}`",
         )
-    if policy.suites and decision.suite_digest not in policy.suites:
+    if policy.suites and verdict.suite_digest not in policy.suites:
         raise RefusedError(
             "suite",
-            f"{held.reference} was judged by the suite {decision.suite_digest[:19]}…, which the policy for "
+            f"{held.reference} was judged by the suite {verdict.suite_digest[:19]}…, which the policy for "
             f"'{policy.pattern}' does not accept; {look}",
         )
-    if decision.outcome != "pass":
-        broken = [rule for rule in decision.record.get("rules", ()) if rule.get("outcome") != "pass"]
+    if verdict.outcome != "pass":
+        record = session.get_one(DecisionRow, verdict.id).record
+        broken = [rule for rule in record.get("rules", ()) if rule.get("outcome") != "pass"]
         worst = sorted(broken, key=lambda rule: rule.get("outcome") != "fail")
         why = f": {worst[0].get('rule')}: {worst[0].get('reason')}" if worst else ""
-        raise RefusedError("decision", f"the gate of {held.reference} is {decision.outcome}{why}; {look}")
-    return decision
+        raise RefusedError("decision", f"the gate of {held.reference} is {verdict.outcome}{why}; {look}")
+    return verdict
 
 
-def _check_expiry(policy: Policy, held: Held, decision: DecisionRow, now: int) -> None:
-    if policy.expires_after is not None and now >= decision.created_at + policy.expires_after:
-        over = _time(decision.created_at + policy.expires_after)
+def _check_expiry(policy: Policy, held: Held, verdict: Verdict, now: int) -> None:
+    if policy.expires_after is not None and now >= verdict.created_at + policy.expires_after:
+        over = _time(verdict.created_at + policy.expires_after)
         raise RefusedError(
             "expiry", f"the passing decision on {held.reference} expired on {over}; run `evalkit gate {held.reference}`"
         )
 
 
-def _check_approvals(session: Session, policy: Policy, move: Move, row: ModelVersionRow, decision: DecisionRow) -> None:
+def _check_approvals(session: Session, policy: Policy, move: Move, found: Standing, verdict: Verdict) -> None:
     if not policy.approvals:
         return
     query = select(func.count(ApprovalRow.actor.distinct())).where(
-        ApprovalRow.decision_id == decision.id, ApprovalRow.version_id == row.id, ApprovalRow.alias == move.alias
+        ApprovalRow.decision_id == verdict.id,
+        ApprovalRow.version_id == found.version_id,
+        ApprovalRow.alias == move.alias,
     )
-    if not policy.author_may_approve and row.author is not None:
-        query = query.where(ApprovalRow.actor != row.author)
-    found = session.scalar(query) or 0
-    if found < policy.approvals:
+    if not policy.author_may_approve and found.author is not None:
+        query = query.where(ApprovalRow.actor != found.author)
+    given = session.scalar(query) or 0
+    if given < policy.approvals:
         who = "" if policy.author_may_approve else " by people other than its author"
         raise RefusedError(
-            "approvals", f"{move.held.reference} has {found} of {policy.approvals} approvals{who}; see `evalkit show`"
+            "approvals", f"{move.held.reference} has {given} of {policy.approvals} approvals{who}; see `evalkit show`"
         )
 
 
-def _restores(session: Session, move: Move, row: ModelVersionRow) -> bool:
+def _restores(session: Session, move: Move, found: Standing) -> bool:
     """Whether a former holder comes back: on its original decision, by somebody who may."""
     if not move.intent.restore or not move.intent.actor.may(APPROVER):
         return False
-    query = select(PromotionRow.id).where(PromotionRow.version_id == row.id, PromotionRow.alias == move.alias)
+    query = select(PromotionRow.id).where(PromotionRow.version_id == found.version_id, PromotionRow.alias == move.alias)
     return session.scalar(query.limit(1)) is not None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
@@ -88,6 +88,19 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     if revision == "head" and _current(engine) == _head():
         return
     _migrate(engine, "upgrade", revision)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database answers and our tables are at the newest revision; nothing is changed."""
+    try:
+        return _current(engine) == _head()
+    except (InputError, SQLAlchemyError):
+        return False
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """Revision of our tables in the database (None: there are none), and the one that this version of evalkit needs."""
+    return _current(engine), _head()
 
 
 def check_database(url: str) -> str:

@@ -28,6 +28,7 @@ from registry.tables import (
     ModelVersionRow,
     PromotionRow,
 )
+from registry.webhooks import announce
 
 __all__ = ["QUICK", "Evaluations"]
 
@@ -49,8 +50,9 @@ class Evaluations:
         preset: str | None = None,
         targets: Mapping[str, int] | None = None,
         suite_digest: str | None = None,
+        key: str | None = None,
     ) -> Evaluation:
-        """Return the evaluation of this digest and look, made new as ``running`` where there is none.
+        """Return the evaluation of this digest and look, made new as ``running`` where there is none (under `key`).
 
         A finished one is returned as it is, so that the caller can answer from it; one that is running (its
         worker died: the caller holds the lease now) or failed is running again.
@@ -67,7 +69,7 @@ class Evaluations:
             now = now_ms()
             if row is None:
                 row = EvaluationRow(
-                    id=new_id(),
+                    id=key or new_id(),
                     workspace=self._workspace,
                     created_at=now,
                     digest=digest,
@@ -109,10 +111,11 @@ class Evaluations:
         details: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         failed: bool = False,
+        witness: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """Store the results and close the evaluation, in one transaction with the check of the lease.
 
-        Estimates of an earlier attempt are replaced.
+        Estimates of an earlier attempt are replaced. `witness` is told to the audit beside what it always hears.
 
         Raises:
             LeaseLostError: another process has taken over; nothing is stored.
@@ -134,6 +137,7 @@ class Evaluations:
             except IntegrityError as error:
                 raise InputError(f"the same estimate was handed in twice ({error.orig})") from None
             facts = {"version_id": row.version_id, "digest": row.digest, "look": row.look, "status": row.status}
+            facts |= witness or {}
             judged = session.get_one(ModelVersionRow, row.version_id)
             self._witness(session, "evaluation", judged.name, facts)
             return self._with_estimates(session, row)
@@ -176,11 +180,14 @@ class Evaluations:
                 record=to_json(decision),
             )
             session.add(row)
+            preset = session.get_one(EvaluationRow, decision.evaluation_id).preset
             facts = {
                 name: getattr(decision, name)
                 for name in ("version", "version_id", "outcome", "digest", "suite_digest", "artifact_digest")
             }
             self._witness(session, "decision", decision.model, facts, row)
+            told = {**facts, "decision": decision.id, "evaluation": decision.evaluation_id, "preset": preset}
+            self._announce(session, "decision", decision.model, told)
         return decision
 
     def decisions(self, version: ModelVersion) -> list[Decision]:
@@ -220,6 +227,23 @@ class Evaluations:
         actor = intent().actor.name
         audit.append(session, kind, actor=actor, name=name, facts=facts, rows=rows, workspace=self._workspace)
 
+    def _announce(self, session: Session, event: str, name: str, facts: Mapping[str, Any]) -> None:
+        announce(session, event, name, facts, actor=intent().actor.name, workspace=self._workspace)
+
+    def announce_promotion(self, version: ModelVersion, promotion: Promotion) -> None:
+        """Tell webhooks of a promotion that was recorded apart from the alias, once the alias has moved."""
+        facts = {
+            "alias": promotion.alias,
+            "version": version.version,
+            "version_id": version.id,
+            "decision": promotion.decision_id,
+            "artifact_digest": version.artifact_digest,
+            "previous_version": promotion.previous_version,
+            "override": promotion.override is not None,
+        }
+        with writing(self._engine) as session:
+            self._announce(session, "promotion" if promotion.override is None else "override", version.name, facts)
+
     def add_approval(self, version: ModelVersion, decision: Decision, alias: str, comment: str) -> None:
         """Record the present actor's approval of a decision; a second one changes nothing."""
         actor = intent().actor.name
@@ -243,6 +267,7 @@ class Evaluations:
             session.add(row)
             facts = {"alias": alias, "version": version.version, "version_id": version.id, "decision": decision.id}
             self._witness(session, "approval", version.name, facts, row)
+            self._announce(session, "approval", version.name, facts)
 
     def drop_promotion(self, promotion: Promotion) -> None:
         """Take back the record of a promotion whose alias could not be moved."""

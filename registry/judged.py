@@ -116,6 +116,7 @@ class Judged(_Strict):
             "repeats": (self.repeats, "judge"),
             "baseline": (self.baseline, "judge"),
             "order": (self.order, "judge"),
+            "complement": (self.complement or None, "judge"),
         }
         for key, (value, kind) in only.items():
             if value is not None and kind != self.kind:

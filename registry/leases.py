@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from metrics.errors import InputError
 from registry.database import writing
 from registry.digests import new_id, now_ms
-from registry.tables import LeaseRow
+from registry.tables import LeaseRow, OutboxRow
 
 HEARTBEAT_TIMEOUT = 120.0
 """Seconds without a heartbeat after which a holder on another host counts as dead."""
@@ -68,7 +68,7 @@ class Leases:
         Raises:
             LeaseHeldError: a live process holds it; the message says which.
         """
-        lease = Lease(key, new_id(), this_host(), os.getpid(), _started(os.getpid()) or 0)
+        lease = Lease(key, new_id(), this_host(), os.getpid(), started_at(os.getpid()) or 0)
         deadline = time.monotonic() + wait
         while True:
             try:
@@ -97,7 +97,7 @@ class Leases:
             row = session.get(LeaseRow, (self._workspace, lease.key), with_for_update=True)
             now = now_ms()
             if row is not None:
-                if _alive(row, now):
+                if alive(row, now):
                     seconds = max(0, now - row.acquired_at) // 1000
                     raise LeaseHeldError(
                         f"{what} is being worked on by process {row.pid} on {row.host.partition('/')[0]} "
@@ -119,14 +119,16 @@ def check_token(session: Session, token: str) -> LeaseRow:
     return row
 
 
-def _alive(row: LeaseRow, now: int) -> bool:
+def alive(row: LeaseRow | OutboxRow, now: int) -> bool:
+    """Whether a row's holder is alive: a process of this host that runs, or elsewhere one that told so lately."""
     if row.host != this_host():
         return now - row.heartbeat_at < HEARTBEAT_TIMEOUT * 1000
-    started = _started(row.pid)
+    started = started_at(row.pid)
     return started is not None and abs(started - row.process_started) <= _CLOCK_SLACK
 
 
-def _started(pid: int) -> int | None:
+def started_at(pid: int) -> int | None:
+    """When a process of this host was started, in milliseconds; None where it is gone."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

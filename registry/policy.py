@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Text, bindparam, cast, select
 from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
 from registry import audit, triggers
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
-from registry.tables import DEFAULT_WORKSPACE, PolicyRow
+from registry.tables import DEFAULT_WORKSPACE, AuditHeadRow, PolicyRow
 
 ALIAS = re.compile(r"^(?!latest$)(?![vV][0-9]+$)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
@@ -23,6 +25,15 @@ Artifacts = Literal["proxied", "load"]
 
 _PATTERN = re.compile(r"^[^/:@\"\\\n]{1,255}\Z")
 _EXACT = 1000
+_RANKED = (
+    select(
+        PolicyRow.pattern,
+        cast(PolicyRow.rules, Text).label("rules"),
+        select(AuditHeadRow.seq).where(AuditHeadRow.workspace == bindparam("workspace")).scalar_subquery().label("seq"),
+    )
+    .where(PolicyRow.workspace == bindparam("workspace"))
+    .order_by(PolicyRow.specific.desc(), PolicyRow.pattern)
+)
 _SKELETON = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "3": "e", "4": "a", "7": "t"})
 
 
@@ -112,27 +123,31 @@ def remove_policy(engine: Engine, pattern: str, *, actor: str, workspace: str = 
         session.delete(row)
         facts = {"pattern": pattern}
         audit.append(session, "policy.removed", actor=actor, facts=facts, gone=[row], workspace=workspace)
-        return _policy(row)
+        return _policy(row.pattern, json.dumps(row.rules))
 
 
 def list_policies(engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> list[Policy]:
     """All policies of a workspace, the most specific first."""
     with reading(engine) as session:
-        return [_policy(row) for row in session.scalars(_ranked(workspace))]
+        return [
+            _policy(row.pattern, row.rules) for row in session.connection().execute(_RANKED, {"workspace": workspace})
+        ]
 
 
 def policy_for(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> Policy | None:
     """The policy that rules over a model; None where none does."""
-    for row in session.scalars(_ranked(workspace)):
+    return ruling(session, name, workspace)[0]
+
+
+def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> tuple[Policy | None, int | None]:
+    """The policy that rules over a model, and the last entry of the audit when it did.
+
+    A policy changes together with the audit, so it still rules as long as that entry is the last one.
+    """
+    for row in session.connection().execute(_RANKED, {"workspace": workspace}):
         if _regex(row.pattern).match(name):
-            return _policy(row)
-    return None
-
-
-def _ranked(workspace: str) -> Any:
-    return (
-        select(PolicyRow).where(PolicyRow.workspace == workspace).order_by(PolicyRow.specific.desc(), PolicyRow.pattern)
-    )
+            return _policy(row.pattern, row.rules), row.seq
+    return None, None
 
 
 def _row(session: Session, workspace: str, pattern: str) -> PolicyRow | None:
@@ -169,17 +184,24 @@ def _rules(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _policy(row: PolicyRow) -> Policy:
-    rules: Mapping[str, Any] = row.rules
+@lru_cache(256)
+def _policy(pattern: str, text: str) -> Policy:
+    rules: Mapping[str, Any] = json.loads(text)
     windows: Sequence[Mapping[str, Any]] = rules["freeze"]
     changed = {
         "aliases": tuple(rules["aliases"]),
         "suites": tuple(rules["suites"]),
         "freeze": tuple(Freeze(**window) for window in windows),
     }
-    return Policy(row.pattern, **{**rules, **changed})
+    return Policy(pattern, **{**rules, **changed})
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern, in which ``*`` stands for any text, is one of a model's name."""
+    return _regex(pattern).match(name) is not None
+
+
+@lru_cache(256)
 def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z", re.DOTALL)
 

@@ -22,6 +22,7 @@ __all__ = [
     "demote",
     "describe_verdict",
     "merge_description",
+    "plain_markdown",
     "promote",
     "publish_verdict",
 ]
@@ -110,7 +111,7 @@ def publish_verdict(registry: Registry, version: ModelVersion, decision: Decisio
     tags, markdown = describe_verdict(decision, run_id=next(runs, None))
     if override is not None:
         tags = {**tags, TAG_OVERRIDE: override[:500]}
-        markdown += f"\n\nPromoted by override: {_plain(override)}"
+        markdown += f"\n\nPromoted by override: {plain_markdown(override)}"
     registry.mlflow.set_tags(version.name, version.version, tags)
     held = registry.mlflow.version(version.name, version.version)
     text = merge_description(held.description or "", markdown)
@@ -130,7 +131,7 @@ def describe_verdict(decision: Decision, *, run_id: str | None = None) -> tuple[
         lines += [f"| result{_GAP} | rule{_GAP} | bound{_GAP} | why |", "|:---|:---|:---|:---|"]
         lines += [_row(rule) for rule in sorted(decision.rules, key=_urgency)]
         lines.append("")
-    lines += [f"- {_plain(note)}" for note in decision.notes]
+    lines += [f"- {plain_markdown(note)}" for note in decision.notes]
     return tags, "\n".join(lines).rstrip()
 
 
@@ -211,14 +212,14 @@ def _move(
 def _row(rule: RuleOutcome) -> str:
     name = f"{rule.rule} [{rule.slice}]" if rule.slice else rule.rule
     bound = "" if rule.bound is None else f"{rule.bound:.4g}"
-    cells = (_MARKS[rule.outcome], _plain(name), bound)
-    return f"| {' | '.join(cell + _GAP for cell in cells)} | {_plain(rule.reason)} |"
+    cells = (_MARKS[rule.outcome], plain_markdown(name), bound)
+    return f"| {' | '.join(cell + _GAP for cell in cells)} | {plain_markdown(rule.reason)} |"
 
 
 def _urgency(rule: RuleOutcome) -> int:
     return ("fail", "inconclusive", "pass").index(rule.outcome)
 
 
-def _plain(text: str) -> str:
-    # Names of slices come from data: nothing in them may become markup, a link, or another table cell
+def plain_markdown(text: str) -> str:
+    """Text in which nothing is markup: names of slices and files come from others."""
     return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", " ".join(text.split())).replace("<", "&lt;").replace(">", "&gt;")

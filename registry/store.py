@@ -25,9 +25,11 @@ from registry.database import connect, reading, upgrade, writing
 from registry.digests import new_id, now_ms
 from registry.entities import ModelVersion, Promotion
 from registry.evaluations import Evaluations
+from registry.homes import SuiteHomes
 from registry.leases import Leases
 from registry.mlflow_link import MlflowLink, parse_reference, parse_run
 from registry.mlflow_store import SCHEME, plain_uri
+from registry.policy import Policy, policy_for
 from registry.sources import LocalModel, infer_kind, is_mlflow, read_local, stored_generator
 from registry.suite import Suite
 from registry.tables import DEFAULT_WORKSPACE, HolderRow, ModelVersionRow, SuiteBindingRow, SuiteRow
@@ -35,7 +37,7 @@ from registry.tables import DEFAULT_WORKSPACE, HolderRow, ModelVersionRow, Suite
 _REGISTER_WAIT = 120.0
 
 
-class Registry(Evaluations, Leases):
+class Registry(Evaluations, Leases, SuiteHomes):
     """One workspace of the registry.
 
     Args:
@@ -165,6 +167,7 @@ class Registry(Evaluations, Leases):
         except InputError:
             self.drop_promotion(promotion)
             raise
+        self.announce_promotion(version, promotion)
         return promotion
 
     # Reading
@@ -180,6 +183,12 @@ class Registry(Evaluations, Leases):
             row = self._find(session, found)
             record = self._record(session, row) if row is not None else None
         return record or self._adopt(found)
+
+    def known(self, held: Any) -> ModelVersion | None:
+        """The version that MLflow's record `held` is of; None where it is not in our tables."""
+        with reading(self._engine) as session:
+            row = self._find(session, held)
+            return self._record(session, row) if row is not None else None
 
     def version_by_id(self, version_id: str) -> ModelVersion:
         """The version with one of our keys."""
@@ -232,6 +241,11 @@ class Registry(Evaluations, Leases):
                     HolderRow.workspace == self._workspace, HolderRow.name == name, HolderRow.alias == alias
                 )
             )
+
+    def policy(self, name: str) -> Policy | None:
+        """The policy that rules over a model; None where none does."""
+        with reading(self._engine) as session:
+            return policy_for(session, name, self._workspace)
 
     # Steps
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 DEFAULT_WORKSPACE = "default"
@@ -37,7 +49,7 @@ class _Row:
 
 
 class SuiteRow(_Row, Base):
-    """A suite's text, once per digest."""
+    """A suite's text, once per digest. `file` is where it was last read from for a policy, and its data lie beside."""
 
     __tablename__ = "evalkit_suites"
     __table_args__ = (UniqueConstraint("workspace", "digest"),)
@@ -45,6 +57,7 @@ class SuiteRow(_Row, Base):
     name: Mapped[str] = mapped_column(String(100), index=True)
     digest: Mapped[str] = mapped_column(String(80))
     text: Mapped[str] = mapped_column(Text)
+    file: Mapped[str | None] = mapped_column(Text)
 
 
 class DatasetRow(_Row, Base):
@@ -251,15 +264,44 @@ class HolderRow(_Row, Base):
 
 
 class OutboxRow(_Row, Base):
-    """Something to do that was written together with its cause; `taken_at` and `done_at` belong to who does it."""
+    """Something to do that was written together with its cause.
+
+    `token` fences: only who holds it may close the row. `host` to `heartbeat_at` say who that is, as in a lease.
+    `outcome` is None until it is done; `log` has one entry per attempt.
+    """
 
     __tablename__ = "evalkit_outbox"
-    __table_args__ = (Index("ix_evalkit_outbox_done_at_created_at", "done_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_evalkit_outbox_done_at_created_at", "done_at", "created_at"),
+        Index("ix_evalkit_outbox_kind_done_at_due_at", "kind", "done_at", "due_at"),
+    )
 
     kind: Mapped[str] = mapped_column(String(60))
     body: Mapped[_Json] = mapped_column(JSON)
+    due_at: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     taken_at: Mapped[int | None] = mapped_column(BigInteger)
     done_at: Mapped[int | None] = mapped_column(BigInteger)
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    token: Mapped[str | None] = mapped_column(String(36))
+    host: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    pid: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    process_started: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    heartbeat_at: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    outcome: Mapped[str | None] = mapped_column(String(40))
+    log: Mapped[list[Any]] = mapped_column(JSON, default=list, server_default="[]")
+
+
+class WebhookRow(_Row, Base):
+    """Where to tell events to. `secret_env` names the environment variable of the worker that holds the secret."""
+
+    __tablename__ = "evalkit_webhooks"
+
+    url: Mapped[str] = mapped_column(Text)
+    events: Mapped[list[Any]] = mapped_column(JSON)
+    pattern: Mapped[str] = mapped_column(String(255))
+    secret_env: Mapped[str] = mapped_column(String(255))
+    allow_private: Mapped[bool] = mapped_column(Boolean)
+    created_by: Mapped[str] = mapped_column(String(255))
 
 
 class AuditRow(Base):
@@ -287,3 +329,66 @@ class AuditHeadRow(Base):
     workspace: Mapped[str] = mapped_column(String(63), primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger)
     hash: Mapped[str] = mapped_column(String(80))
+
+
+class WorkerRow(Base):
+    """A live worker process; one whose heartbeat stopped counts as dead, and its work is taken over."""
+
+    __tablename__ = "evalkit_workers"
+
+    executor: Mapped[str] = mapped_column(String(60), primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(63), default=DEFAULT_WORKSPACE)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    heartbeat_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class FiringRow(Base):
+    """One firing of a schedule: who works on it, by `token`, and what came of it."""
+
+    __tablename__ = "evalkit_firings"
+    __table_args__ = (Index("ix_evalkit_firings_schedule", "workspace", "schedule", "due"),)
+
+    workspace: Mapped[str] = mapped_column(String(63), primary_key=True, default=DEFAULT_WORKSPACE)
+    key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    schedule: Mapped[str] = mapped_column(String(200))
+    due: Mapped[int] = mapped_column(BigInteger)
+    token: Mapped[str] = mapped_column(String(36))
+    executor: Mapped[str] = mapped_column(String(60))
+    attempts: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[int] = mapped_column(BigInteger)
+    finished_at: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class UserRoleRow(_Row, Base):
+    """A role of a user of MLflow's basic auth.
+
+    `user_id` is MLflow's: a namesake that is made after a user was removed inherits nothing.
+    """
+
+    __tablename__ = "evalkit_user_roles"
+    __table_args__ = (UniqueConstraint("workspace", "username", "role"),)
+
+    username: Mapped[str] = mapped_column(String(255))
+    user_id: Mapped[int] = mapped_column(Integer)
+    role: Mapped[str] = mapped_column(String(20))
+
+
+class TokenRow(_Row, Base):
+    """An API token. Only the `hash` of the secret is kept; `prefix` is how people tell tokens apart."""
+
+    __tablename__ = "evalkit_tokens"
+    __table_args__ = (UniqueConstraint("hash"), UniqueConstraint("prefix"))
+
+    prefix: Mapped[str] = mapped_column(String(20))
+    hash: Mapped[str] = mapped_column(String(80))
+    username: Mapped[str] = mapped_column(String(255), index=True)
+    user_id: Mapped[int] = mapped_column(Integer)
+    role: Mapped[str | None] = mapped_column(String(20))
+    label: Mapped[str] = mapped_column(String(100), default="")
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)

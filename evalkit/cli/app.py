@@ -22,10 +22,13 @@ _RETRIES = "2"
 """MLflow's own seven keep somebody who mistyped a server's address waiting for four minutes."""
 
 _COMMANDS = {
+    "approve": "evalkit.cli.approval:approve",
     "audit": "evalkit.cli.audit:audit",
     "check": "evalkit.cli.evaluation:check",
     "compare": "evalkit.cli.evaluation:compare",
     "dataset": "evalkit.cli.datasets:dataset",
+    "demote": "evalkit.cli.approval:demote",
+    "db": "evalkit.cli.db:db",
     "doctor": "evalkit.cli.doctor:doctor",
     "evaluate": "evalkit.cli.evaluation:evaluate",
     "gate": "evalkit.cli.evaluation:gate",
@@ -33,11 +36,17 @@ _COMMANDS = {
     "judge": "evalkit.cli.judge:judge",
     "list": "evalkit.cli.models:list_models",
     "metrics": "evalkit.cli.catalogue:metrics",
+    "monitor": "evalkit.cli.monitor:monitor",
     "policy": "evalkit.cli.policy:policy",
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",
+    "server": "evalkit.cli.server:server",
     "show": "evalkit.cli.evaluation:show",
     "suite": "evalkit.cli.suites:suite",
+    "token": "evalkit.cli.users:token",
+    "user": "evalkit.cli.users:user",
+    "webhook": "evalkit.cli.webhooks:webhook",
+    "worker": "evalkit.cli.worker:worker",
 }
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.cli.output import json_option, note, print_json
+from evalkit.remote import server_url
+
+if TYPE_CHECKING:
+    from registry.audit import AuditReport
 
 
 @click.group()
@@ -27,14 +33,9 @@ def verify(anchors: tuple[str, ...], as_json: bool) -> int:
     """
     from dataclasses import asdict
 
-    from evalkit.anchors import known_anchors
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
-    from evalkit.session import open_database
-    from registry.audit import verify as follow
 
-    found = known_anchors([Path(file) for file in anchors])
-    with open_database() as engine:
-        report = follow(engine, anchors=found)
+    report = _followed([Path(file) for file in anchors])
     if as_json:
         print_json({**asdict(report), "intact": report.intact})
         return EXIT_OK if report.intact else EXIT_FAIL
@@ -53,11 +54,8 @@ def export(target: str | None) -> None:
     """Write all entries with their hashes as JSON Lines, oldest first."""
     import os
 
-    from evalkit.session import open_database
-    from registry.audit import export as entries
-
-    with open_database() as engine:
-        lines = (json.dumps(entry, ensure_ascii=False, sort_keys=True) for entry in entries(engine))
+    with _entries() as entries:
+        lines = (json.dumps(entry, ensure_ascii=False, sort_keys=True) for entry in entries)
         if target is None:
             for line in lines:
                 click.echo(line)
@@ -78,11 +76,44 @@ def anchor(target: str | None, as_json: bool) -> None:
 
     from evalkit.anchors import drop_anchor
 
+    if server_url() is not None:
+        raise click.UsageError("anchors are dropped on the server's own machine; unset EVALKIT_SERVER")
     made = drop_anchor(Path(target) if target else None)
     if as_json:
         print_json(asdict(made))
         return
     click.echo(f"entry {made.seq}: {made.hash}")
+
+
+def _followed(anchors: list[Path]) -> AuditReport:
+    if server_url() is not None:
+        from evalkit.remote import books
+
+        if anchors:
+            raise click.UsageError("a server reads its own anchors; leave --anchor out, or unset EVALKIT_SERVER")
+        return books.verify()
+    from evalkit.anchors import known_anchors
+    from evalkit.session import open_database
+    from registry.audit import verify as follow
+
+    found = known_anchors(anchors)
+    with open_database() as engine:
+        return follow(engine, anchors=found)
+
+
+@contextmanager
+def _entries() -> Iterator[Iterator[dict[str, Any]]]:
+    """The entries, oldest first, for as long as the context lasts."""
+    if server_url() is not None:
+        from evalkit.remote import books
+
+        yield books.export()
+        return
+    from evalkit.session import open_database
+    from registry.audit import export as stored
+
+    with open_database() as engine:
+        yield stored(engine)
 
 
 __all__: list[Any] = ["audit"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +21,7 @@ SUITE = click.option(
 )
 PRESET = click.option("--preset", type=click.Choice(["quick", "full"]), help="Size of the evaluation.")
 TRUST = click.option("--trust-pickle", is_flag=True, help="Allow models that run code when they are loaded.")
+ON_SERVER = click.option("--on-server", is_flag=True, help="Let the server's worker evaluate, and wait for it.")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,6 +52,7 @@ def _is_file(target: str) -> bool:
 @SUITE
 @PRESET
 @TRUST
+@ON_SERVER
 @report_options
 @json_option
 def check(
@@ -61,6 +64,7 @@ def check(
     suite: str | None,
     preset: str | None,
     trust_pickle: bool,
+    on_server: bool,
     junit: Path | None,
     markdown: Path | None,
     as_json: bool,
@@ -77,10 +81,9 @@ def check(
     for option, given in (("--baseline", baseline), ("--margin", margin), ("--write-suite", write_suite)):
         if given is not None:
             raise click.UsageError(f"{option} goes with a file of outputs; {target} is judged by its suite")
-    from evalkit import api
-
+    api, more = _where(on_server)
     with progress_bar(quiet=as_json) as progress:
-        decision = api.check(target, suite=suite, preset=preset, trust_pickle=trust_pickle, progress=progress)
+        decision = api.check(target, suite=suite, preset=preset, trust_pickle=trust_pickle, progress=progress, **more)
     return _tell(decision, reports, as_json)
 
 
@@ -118,19 +121,25 @@ def _check_file(
 @PRESET
 @click.option("--more", type=click.IntRange(min=1), help="The next declared look, with this many more samples.")
 @TRUST
+@ON_SERVER
 @json_option
 def evaluate(
-    version: str, suite: str | None, preset: str | None, more: int | None, trust_pickle: bool, as_json: bool
+    version: str,
+    suite: str | None,
+    preset: str | None,
+    more: int | None,
+    trust_pickle: bool,
+    on_server: bool,
+    as_json: bool,
 ) -> None:
     """Generate, score, store and log VERSION (models:/NAME/N or models:/NAME@ALIAS).
 
     A run that was cut off continues where it stopped; a finished one is answered from the store.
     """
-    from evalkit import api
-
+    api, there = _where(on_server)
     with progress_bar(quiet=as_json) as progress:
         scorecard = api.scorecard(
-            version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress
+            version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress, **there
         )
     _print_scorecard(scorecard, as_json)
 
@@ -145,10 +154,10 @@ def gate(
     version: str, suite: str | None, preset: str | None, junit: Path | None, markdown: Path | None, as_json: bool
 ) -> int:
     """Decide on the stored evaluation of VERSION: exit 0 pass, 1 fail, 3 inconclusive, 2 usage error."""
-    from evalkit import api
+    from evalkit.remote import chosen
 
     reports = ReportFiles(junit, markdown)
-    decision = api.gate(version, suite=suite, preset=preset)
+    decision = chosen().gate(version, suite=suite, preset=preset)
     return _tell(decision, reports, as_json)
 
 
@@ -174,9 +183,20 @@ def compare(candidate: str, other: str, as_json: bool) -> None:
 @json_option
 def show(version: str, as_json: bool) -> None:
     """Show the scorecard of VERSION as it is stored; nothing is run."""
-    from evalkit import api
+    from evalkit.remote import chosen
 
-    _print_scorecard(api.show(version), as_json)
+    _print_scorecard(chosen().show(version), as_json)
+
+
+def _where(on_server: bool) -> tuple[ModuleType, dict[str, bool]]:
+    """What evaluates: this machine for itself, this machine for a server, or the server's worker."""
+    from evalkit.remote import SERVER, chosen, server_url
+
+    if server_url() is None:
+        if on_server:
+            raise click.UsageError(f"--on-server needs a server; set {SERVER}=http://host:port")
+        return chosen(), {}
+    return chosen(), {"on_server": on_server}
 
 
 def _print_scorecard(card: Scorecard, as_json: bool) -> None:

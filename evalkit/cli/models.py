@@ -44,11 +44,10 @@ def register(
     as_json: bool,
 ) -> None:
     """Register a model version NAME together with the suite that judges it."""
-    from evalkit import api
-    from evalkit.config import load_settings, without_password
+    from evalkit.remote import chosen
     from evalkit.reports.serialise import to_json
 
-    settings = load_settings()
+    api = chosen()
     version = api.register(
         name,
         model=model,
@@ -58,13 +57,12 @@ def register(
         generator=generator,
         description=description,
         new_version=new_version,
-        settings=settings,
     )
     if as_json:
         print_json(to_json(version))
         return
     click.echo(f"{version.reference} ({version.kind}), judged by the suite {version.suite_digest[:19]}…")
-    note(f"stored in {without_password(settings.tracking_uri)}; next: evalkit check {version.reference}")
+    note(f"stored in {api.store()}; next: evalkit check {version.reference}")
 
 
 @click.command(short_help="Move an alias; refused without a pass.")
@@ -74,11 +72,12 @@ def register(
 @json_option
 def promote(version: str, alias: str, override: str | None, as_json: bool) -> None:
     """Move an alias to VERSION; refused without a passing decision on its current suite (exit 1)."""
-    from evalkit import api
     from evalkit.config import load_settings
+    from evalkit.remote import chosen, server_url
     from evalkit.reports.serialise import to_json
     from evalkit.session import ADVISORY
 
+    api = chosen()
     found = api.find(version)
     moved = api.promote(found, to=alias, override=override)
     if as_json:
@@ -86,7 +85,9 @@ def promote(version: str, alias: str, override: str | None, as_json: bool) -> No
         return
     before = f" (before: version {moved.previous_version})" if moved.previous_version else ""
     click.echo(f"{alias} of {moved.name} is now version {found.version}{before}")
-    if load_settings().advisory:
+    if server_url() is not None:
+        note(f"stored in {api.store()}")
+    elif load_settings().advisory:
         note(ADVISORY)
 
 
@@ -95,11 +96,11 @@ def promote(version: str, alias: str, override: str | None, as_json: bool) -> No
 @json_option
 def list_models(name: str | None, as_json: bool) -> None:
     """List registered models, or the versions of the model NAME, with their verdicts."""
-    from evalkit import api
+    from evalkit.remote import chosen
     from evalkit.reports import terminal
     from evalkit.reports.serialise import to_json
 
-    rows = api.list_versions(name)
+    rows = chosen().list_versions(name)
     if as_json:
         print_json([{**to_json(row.version), "outcome": row.outcome} for row in rows])
         return

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 
 if TYPE_CHECKING:
     from registry.policy import Freeze, Policy
+    from registry.suite import Suite
 
 _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -49,9 +51,9 @@ def set_(
     The most specific policy rules. With --artifacts proxied, files must have come through the server, which keeps
     them from changing; with load they may be anywhere, and `evalkit.load` verifies them.
     """
-    from registry.actors import intent
-    from registry.policy import Policy, set_policy
+    from registry.policy import Policy
 
+    named = [_suite(text) for text in suites]
     wanted = Policy(
         pattern,
         aliases=aliases or ("champion",),
@@ -61,10 +63,22 @@ def set_(
         freeze=tuple(_freeze(text) for text in freezes),
         auto=auto,
         artifacts=artifacts,
-        suites=tuple(_suite(text) for text in suites),
+        suites=tuple(text if isinstance(text, str) else text.digest for text in named),
     )
-    with _database() as engine:
-        made, new = set_policy(engine, wanted, actor=intent().actor.name)
+    if server_url() is not None:
+        from evalkit.remote import books
+
+        made, new = books.set_policy(wanted, [suite.text for suite in named if not isinstance(suite, str)])
+    else:
+        from registry.actors import intent
+        from registry.homes import remember_suite
+        from registry.policy import set_policy
+
+        with _database() as engine:
+            for suite in named:
+                if not isinstance(suite, str):
+                    remember_suite(engine, suite)
+            made, new = set_policy(engine, wanted, actor=intent().actor.name)
     if as_json:
         print_json(_plain(made))
         return
@@ -75,10 +89,15 @@ def set_(
 @json_option
 def list_(as_json: bool) -> None:
     """List the policies, the most specific first."""
-    from registry.policy import list_policies
+    if server_url() is not None:
+        from evalkit.remote import books
 
-    with _database() as engine:
-        found = list_policies(engine)
+        found = books.list_policies()
+    else:
+        from registry.policy import list_policies
+
+        with _database() as engine:
+            found = list_policies(engine)
     if as_json:
         print_json([_plain(item) for item in found])
         return
@@ -93,11 +112,16 @@ def list_(as_json: bool) -> None:
 @json_option
 def remove(pattern: str, as_json: bool) -> None:
     """Remove the policy for PATTERN; the models it matched are then as in MLflow."""
-    from registry.actors import intent
-    from registry.policy import remove_policy
+    if server_url() is not None:
+        from evalkit.remote import books
 
-    with _database() as engine:
-        gone = remove_policy(engine, pattern, actor=intent().actor.name)
+        gone = books.remove_policy(pattern)
+    else:
+        from registry.actors import intent
+        from registry.policy import remove_policy
+
+        with _database() as engine:
+            gone = remove_policy(engine, pattern, actor=intent().actor.name)
     if as_json:
         print_json(_plain(gone))
         return
@@ -158,10 +182,11 @@ def _freeze(text: str) -> Freeze:
     return Freeze(int(first.timestamp() * 1000), int(last.timestamp() * 1000))
 
 
-def _suite(text: str) -> str:
+def _suite(text: str) -> str | Suite:
+    """A digest as it is, or the suite in a file."""
     from registry.suite import Suite
 
-    return text if text.startswith("sha256:") else Suite.load(text).digest
+    return text if text.startswith("sha256:") else Suite.load(text)
 
 
 def _utc(ms: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, insert, select
 
 from evalkit.config import Settings
-from evalkit.judging.database import judges_url, open_database
+from evalkit.own_database import open_own, own_url
 from judges.calibration import JudgeReport
 from registry.digests import new_id, now_ms
 from registry.judged import Demand
@@ -69,13 +69,13 @@ class Calibrations:
     """
 
     def __init__(self, url: str, workspace: str = DEFAULT_WORKSPACE) -> None:
-        self._engine = open_database(url, _metadata)
+        self._engine = open_own(url, "judges", _metadata)
         self._workspace = workspace
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Those of a project."""
-        return cls(judges_url(settings))
+        return cls(own_url(settings, "judges"))
 
     def close(self) -> None:
         """Release connections."""

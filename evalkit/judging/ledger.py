@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from evalkit.config import Settings
-from evalkit.judging.database import judges_url, open_database
+from evalkit.own_database import open_own, own_url
 from judges.base import Usage
 from judges.clients.base import Reply, TokenChoice
 from judges.ledger import Entry
@@ -95,7 +95,7 @@ class SqlLedger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = open_database(url, _metadata)
+        self._engine = open_own(url, "judges", _metadata)
 
     def close(self) -> None:
         """Release connections."""
@@ -172,6 +172,15 @@ class SqlLedger:
         totals = self.totals((), judge=judge, since=since)
         return totals[0].usage if totals else Usage()
 
+    def per_sample(self, judge: str, model: str) -> tuple[int, Usage] | None:
+        """How many samples a judge was asked about with a model, and what that took in all; None where it never was."""
+        query = select(func.count(_replies.c.sample_id.distinct())).where(
+            _replies.c.judge == _plain(judge), _replies.c.model == _plain(model)
+        )
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            samples = int(connection.execute(query).scalar_one())
+        return (samples, self.totals((), judge=judge, model=model)[0].usage) if samples else None
+
     def erase(self, sample_ids: Iterable[str]) -> int:
         """Delete the replies that were bought for these samples; returns how many there were."""
         deleted = 0
@@ -188,7 +197,7 @@ class SqlLedger:
 
 def open_ledger(settings: Settings) -> SqlLedger:
     """Return the project's ledger: a schema beside our tables on PostgreSQL, else ``.evalkit/judges.db``."""
-    return SqlLedger(judges_url(settings))
+    return SqlLedger(own_url(settings, "judges"))
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
 from evalkit.generators.base import GenerationFailed
-from evalkit.judging.database import judges_url
 from evalkit.judging.open import Desks
+from evalkit.own_database import own_url
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.progress import Progress, Report
 from evalkit.runner.shards import Rows
@@ -288,9 +288,9 @@ class _Session:
                 self._publish(row, work)
             return self.registry.evaluation_by_id(row.id)
         try:
-            from evalkit.jobs import run_durably
+            from evalkit.jobs.durable import run_durably
 
-            made = run_durably(self.settings.home / "dbos.db", f"{plan.digest}:{plan.look}", work)
+            made = run_durably(own_url(self.settings, "jobs"), f"{plan.digest}:{plan.look}", work)
         except GenerationFailed as error:
             failed = self._fail(row, work, str(error))
             self._publish(failed, None)
@@ -329,7 +329,7 @@ class _Session:
             store=store,
             log=log,
             report=self.report,
-            judges=judges_url(self.settings),
+            judges=own_url(self.settings, "judges"),
             tracking_uri=self.settings.tracking_uri,
         )
         return work

@@ -38,10 +38,10 @@ STORED_SHARD = 4096
 """Rows per shard where outputs are only read."""
 PER_SHARD_COLUMNS = frozenset({"samples", "seconds", "peak_memory"})
 FEATURE_COLUMNS = frozenset({"features", "probabilities", "reference_features", "text_features"})
-_NO_EFFECT = FOR_EVALKIT - {"call"} | {"batch_size"}
+NO_EFFECT = FOR_EVALKIT - {"call"} | {"batch_size"}
 """Keys of `generate` that leave the outputs as they are."""
 _SEEN_BY_GENERATOR = ("id", "prompt", "text", "image")
-_AUTOMATIC = ("latency", "throughput", "peak_memory")
+AUTOMATIC = ("latency", "throughput", "peak_memory")
 
 
 class Extracted(Protocol):
@@ -179,7 +179,7 @@ class TaskPlan:
         extractor = self.folder / self.task.extractor if self.task.extractor else None
         return {
             "task": self.task.model_dump(mode="json", exclude={"generate", "score", "traces"}),
-            "settings": {k: v for k, v in self.task.generate.items() if k not in _NO_EFFECT},
+            "settings": {k: v for k, v in self.task.generate.items() if k not in NO_EFFECT},
             "metrics": [plan.metric.identity() for plan in self.metrics],
             "data": self.data.digest if self.data else None,
             "reference": self.reference.identity if self.reference else None,
@@ -202,7 +202,7 @@ class TaskPlan:
             "call": self.task.generate.get("call"),
             "product": self.product,
             "requests": self.data.requests_digest if self.data else None,
-            "settings": {k: v for k, v in self.settings.items() if k not in _NO_EFFECT},
+            "settings": {k: v for k, v in self.settings.items() if k not in NO_EFFECT},
             "seed": self.seed,
             "seed_scheme": SEED_SCHEME,
         }
@@ -376,7 +376,7 @@ def _check_reference(name: str, plan: MetricPlan, reference: Reference | None) -
 def _with_speed(task: Task, outputs: StoredOutputs | None, subject: Subject) -> list[ScoreSpec]:
     """The declared metrics, and the speed metrics that every task has whose outputs are made here."""
     scores = list(task.score)
-    automatic: tuple[str, ...] = _AUTOMATIC
+    automatic: tuple[str, ...] = AUTOMATIC
     if outputs is not None:
         automatic = ("latency",) if outputs.timed else ()
     elif subject.generator.get("adapter") in _STORED_ADAPTERS and "call" not in task.generate:

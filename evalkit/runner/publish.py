@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.config import Settings
-from evalkit.evidence import StoredResults
+from evalkit.evidence import StoredResults, results_home
 from evalkit.reports.samples import Sample
 from evalkit.runner.engine import LogEvaluation
 from metrics.errors import InputError
@@ -77,7 +77,7 @@ def make_scorecard(
     """The scorecard of stored results beside the champion's, and the samples that it shows."""
     from evalkit.reports import scorecard
 
-    results = StoredResults(settings.home, evaluation)
+    results = StoredResults(results_home(settings.home, evaluation), evaluation)
     samples = worst_samples(results, suite.spec, expected=expected_answers(suite, registry, settings))
     holders = (v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id)
     champion = next(holders, None)

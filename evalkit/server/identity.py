@@ -1,15 +1,76 @@
 """Who a request comes from, and what its route needs.
 
-The layer that authenticates a request puts it under `registry.actors.acting`; routes only ask here.
+The layer that authenticates a request (`evalkit.server.guard`) enters `acting_as`, and with it
+`registry.actors.acting`, so that the gate sees who acts; routes only ask here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from fastapi import HTTPException
 
-from registry.actors import ROLES, Actor, intent
+from registry.actors import ADMIN, APPROVER, EVALUATOR, LABELER, ROLES, VIEWER, Actor, acting, intent, local_actor
+
+_WRITERS = frozenset({EVALUATOR, APPROVER, ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An authenticated request.
+
+    Attributes:
+        actor: name and roles, as the gate and evalkit's own routes see them.
+        given: the roles that were given to the user; a user of MLflow alone has none, and reads here.
+        mlflow_admin: whether MLflow's permissions treat the request as an admin's.
+    """
+
+    actor: Actor
+    given: frozenset[str]
+    mlflow_admin: bool = False
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether every writing route is closed, MLflow's too: viewers and labelers. Labels are apart."""
+        return bool(self.given) and not self.given & _WRITERS
+
+    @property
+    def labels(self) -> bool:
+        """Whether labels may be written."""
+        return self.actor.may(LABELER)
+
+
+def login_of(name: str, roles: frozenset[str]) -> Login:
+    """The login of a user with these roles; whoever may log in may read."""
+    return Login(Actor(name, roles or frozenset({VIEWER})), roles, mlflow_admin=ADMIN in roles)
+
+
+def owner() -> Login:
+    """Without login: whoever owns the files."""
+    actor = local_actor()
+    return Login(actor, actor.roles, mlflow_admin=True)
+
+
+_login: ContextVar[Login | None] = ContextVar("evalkit_login", default=None)
+
+
+@contextmanager
+def acting_as(login: Login) -> Iterator[None]:
+    """Serve a request as its login."""
+    token = _login.set(login)
+    try:
+        with acting(login.actor):
+            yield
+    finally:
+        _login.reset(token)
+
+
+def present_login() -> Login | None:
+    """The login of the request that is being served."""
+    return _login.get()
 
 
 def needs(*roles: str) -> Callable[[], Awaitable[Actor]]:

@@ -13,7 +13,7 @@ from metrics.base import Batch, Estimate
 from metrics.errors import InputError
 from metrics.scoring import rows
 from metrics.statistics.intervals import tail
-from metrics.statistics.moments import moments_of
+from metrics.statistics.moments import Moments, moments_of
 from metrics.statistics.pairing import compare_rows, independent_difference
 from metrics.statistics.rows import Quantity, estimate
 
@@ -68,15 +68,26 @@ def group_disparity(
     ids = [str(i) for i in range(len(values))]
     batch = Batch(ids, {}, None if clusters is None else [str(c) for c in clusters])
     table = rows(batch, values, [None if np.isfinite(v) else "no score" for v in values])
-    quantity = Quantity(low, high, estimand="mean score of the group")
     distinct = sorted(set(names))
     places = {name: np.flatnonzero([other == name for other in names]) for name in distinct}
     parts = {name: moments_of(table.select(at), low=low, high=high) for name, at in places.items()}
+    return disparity_of(parts, Quantity(low, high, estimand="mean score of the group"), confidence=confidence)
+
+
+def disparity_of(parts: Mapping[str, Moments], quantity: Quantity, *, confidence: float = 0.95) -> Disparity:
+    """Compare groups by the moments of their scores, as windows and shards keep them.
+
+    Args:
+        parts: group to the moments of its independent samples; groups share no cluster.
+        quantity: range and meaning of a score.
+        confidence: level at which all intervals hold together.
+    """
+    distinct = sorted(parts)
     pairs = list(combinations(distinct, 2))
     shared = _shared(confidence, len(distinct))
     between = _shared(confidence, len(pairs))
-    found = {name: estimate(part, quantity, confidence=shared) for name, part in parts.items()}
-    sides = {name: estimate(part, quantity, confidence=between) for name, part in parts.items()}
+    found = {name: estimate(parts[name], quantity, confidence=shared) for name in distinct}
+    sides = {name: estimate(parts[name], quantity, confidence=between) for name in distinct}
     gaps = {(a, b): independent_difference(sides[a], sides[b]) for a, b in pairs}
     return _disparity(found, gaps)
 

@@ -7,6 +7,8 @@ from metrics.drift.distribution import Categories, Distribution
 from metrics.drift.domain_classifier import DomainClassification, DomainClassifier, domain_classifier
 from metrics.drift.kernel import EnergyDistance, MaximumMeanDiscrepancy, energy_distance, maximum_mean_discrepancy
 from metrics.drift.sketch import ColumnSketch
+from metrics.drift.slices import OVERALL, SlicedDrift, sliced_drift
+from metrics.drift.texts import TellingWord, TextDrift, text_drift
 from metrics.drift.two_sample import TESTS, ColumnVerdict, TableDrift, table_drift, two_sample
 from metrics.drift.univariate import (
     chi_square,
@@ -18,6 +20,7 @@ from metrics.drift.univariate import (
 )
 
 __all__ = [
+    "OVERALL",
     "TESTS",
     "Categories",
     "ChiSquare",
@@ -31,7 +34,10 @@ __all__ = [
     "KolmogorovSmirnov",
     "MaximumMeanDiscrepancy",
     "PopulationStability",
+    "SlicedDrift",
     "TableDrift",
+    "TellingWord",
+    "TextDrift",
     "Wasserstein",
     "chi_square",
     "domain_classifier",
@@ -41,7 +47,9 @@ __all__ = [
     "kolmogorov_smirnov",
     "maximum_mean_discrepancy",
     "population_stability_index",
+    "sliced_drift",
     "table_drift",
+    "text_drift",
     "two_sample",
     "wasserstein_distance",
 ]

@@ -86,7 +86,8 @@ def _model(kind: Kind, d: int, seed: int) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
 
 
-def _halves(size: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def random_halves(size: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Positions of two halves of `size` rows, the first for training, the second held out."""
     order = rng.permutation(size)
     return np.sort(order[: size // 2]), np.sort(order[size // 2 :])
 
@@ -108,9 +109,10 @@ def _importances(model: Any, x: FloatArray, y: FloatArray, area: float, rng: np.
     return loss
 
 
-def _estimates(
+def held_out_estimates(
     held: tuple[FloatArray, FloatArray], n: int, coverage: float, dependent: bool, confidence: float
 ) -> dict[str, Estimate]:
+    """``value``, ``p_value`` and ``critical`` from held-out scores of reference and current rows."""
     from scipy.special import ndtri
     from scipy.stats import mannwhitneyu
 
@@ -174,7 +176,7 @@ def domain_classifier(
     x, y = pair_of_matrices(reference, current, minimum=LEAST_ROWS)
     model, rng, (held_x, held_y) = _trained(x, y, classifier, seed)
     scores = _scores(model, x[held_x]), _scores(model, y[held_y])
-    estimates = _estimates(scores, len(y), 1.0, False, confidence)
+    estimates = held_out_estimates(scores, len(y), 1.0, False, confidence)
     importances = _importances(model, x[held_x], y[held_y], estimates[PRIMARY].value, rng)
     telling = held_y[np.argsort(-scores[1], kind="stable")[:examples]]
     return DomainClassification(estimates, importances, telling)
@@ -187,7 +189,7 @@ def _trained(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rng = np.random.default_rng(seed)
-    (fit_x, held_x), (fit_y, held_y) = _halves(len(x), rng), _halves(len(y), rng)
+    (fit_x, held_x), (fit_y, held_y) = random_halves(len(x), rng), random_halves(len(y), rng)
     rows = np.concatenate((x[fit_x], y[fit_y]))
     labels = np.repeat([0, 1], [len(fit_x), len(fit_y)])
     weights = np.repeat([0.5 / len(fit_x), 0.5 / len(fit_y)], [len(fit_x), len(fit_y)]) * len(labels)
@@ -242,4 +244,4 @@ class DomainClassifier(RowMetric):
         """Return the area, its p-value and its critical value."""
         model, _, (held_x, held_y) = _trained(reference, generated.rows, self._kind, self._seed)
         scores = _scores(model, reference[held_x]), _scores(model, generated.rows[held_y])
-        return _estimates(scores, generated.n, generated.coverage, generated.dependent, confidence)
+        return held_out_estimates(scores, generated.n, generated.coverage, generated.dependent, confidence)

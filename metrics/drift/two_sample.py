@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from metrics.drift.univariate import (
 from metrics.errors import InputError, did_you_mean
 from metrics.statistics.intervals import tail
 
+K = TypeVar("K", str, tuple[str, str])
 Verdict = Literal["drift", "negligible", "no drift", "insufficient data"]
 
 
@@ -161,6 +162,19 @@ def table_drift(
 
     Source: Benjamini and Hochberg 1995 (`scipy.stats.false_discovery_control`).
     """
+    chosen = planned(reference, current, tests, floors, confidence)
+    found = {n: compared(n, reference[n], current[n], test, confidence) for n, test in chosen.items()}
+    return TableDrift(tuple(verdicts(found, floors, confidence).values()))
+
+
+def planned(
+    reference: Mapping[str, Any],
+    current: Mapping[str, Any],
+    tests: Mapping[str, str] | str,
+    floors: Mapping[str, float] | None,
+    confidence: float,
+) -> dict[str, str]:
+    """Column to test, checked."""
     tail(confidence)
     names = [str(name) for name in reference.keys()]  # noqa: SIM118 - a data frame iterates by its keys only so
     missing = [name for name in names if name not in current]
@@ -171,19 +185,35 @@ def table_drift(
         raise InputError(f"`tests` names the column {sorted(unknown)[0]!r}, which the reference lacks")
     if unknown := set(floors or {}) - set(TESTS):
         raise InputError(f"`floors` names {sorted(unknown)[0]!r}; expected tests among {', '.join(TESTS)}")
-    found = {n: _compared(n, reference[n], current[n], chosen.get(n, "auto"), confidence) for n in names}
-    adjusted = _adjusted({name: estimates for name, (_, estimates) in found.items()})
+    return {name: chosen.get(name, "auto") for name in names}
+
+
+Found = tuple[str, Mapping[str, Estimate]]
+"""A test's name and what it found."""
+
+
+def verdicts(found: Mapping[K, Found], floors: Mapping[str, float] | None, confidence: float) -> dict[K, ColumnVerdict]:
+    """Verdicts on comparisons that were made, with one false discovery rate over all of them.
+
+    Args:
+        found: a column's name, or slice and name, to its test and what `two_sample` gave; empty without a test.
+        floors: smallest effect that matters, by test name; the defaults are in `TESTS`.
+        confidence: one minus the false discovery rate.
+    """
+    adjusted = _adjusted({key: estimates for key, (_, estimates) in found.items()})
     limits = {name: test.floor for name, test in TESTS.items()} | dict(floors or {})
-    columns = []
-    for name, (test, estimates) in found.items():
-        verdict, reason = _verdict(test, estimates, adjusted[name], limits[test], 1 - confidence)
-        columns.append(ColumnVerdict(name, test, estimates, adjusted[name], verdict, reason))
-    return TableDrift(tuple(columns))
+    made = {}
+    for key, (test, estimates) in found.items():
+        verdict, reason = _verdict(test, estimates, adjusted[key], limits[test], 1 - confidence)
+        name = key if isinstance(key, str) else key[-1]
+        made[key] = ColumnVerdict(name, test, estimates, adjusted[key], verdict, reason)
+    return made
 
 
-def _compared(
+def compared(
     name: str, reference: Any, current: Any, test: str, confidence: float
 ) -> tuple[str, Mapping[str, Estimate]]:
+    """The comparison of one column, or no estimates where a side has no value."""
     try:
         chosen = _test(test, reference)
         if _is_matrix(reference):
@@ -198,7 +228,7 @@ def _compared(
         raise InputError(f"column '{name}': {error}") from error
 
 
-def _adjusted(found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, float]:
+def _adjusted(found: Mapping[K, Mapping[str, Estimate]]) -> dict[K, float]:
     from scipy.stats import false_discovery_control
 
     p = {name: estimates[P_VALUE].value for name, estimates in found.items() if estimates}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
 from metrics.image.features import Matrix, RowMetric, Sample, checked_pair
+from metrics.image.kernel_tiles import KernelPairs, tiles
 
 LEAST_FOR_INTERVAL = 50
 """Generated samples below which the jackknife interval was not found to cover in simulation."""
 
-_BLOCK_CELLS = 4_000_000
-_STRIP_CELLS = 64_000
-"""What the steps after a product work on at once, so that it stays in the cache."""
 _INTERVAL = "union of the score interval and the t interval on the jackknife over generated samples, reference fixed"
 _ESTIMAND = "squared maximum mean discrepancy between the generator's distribution and the fixed reference set"
 _SUBSET_ESTIMAND = "mean of the same discrepancy over seeded subsets of both sets"
@@ -48,60 +46,6 @@ class KernelSums:
     subsets: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Shifted:
-    """Rows about a common middle ``[n, d]``, and ``[n]`` what the shift takes from each row's products."""
-
-    rows: Matrix
-    offsets: FloatArray
-
-
-def _shift(rows: Matrix, middle: Matrix) -> _Shifted:
-    """Take `middle` (of the type to multiply in) from every row; products of the rest lose least to rounding."""
-    shifted = np.subtract(rows, middle, dtype=middle.dtype)
-    wide = middle.astype(np.float64)
-    return _Shifted(shifted, (np.einsum("ij,j->i", shifted, wide) + wide @ wide / 2) / len(middle))
-
-
-def _middle(x: Matrix, y: Matrix) -> Matrix:
-    """The reference's mean, in float32 where both sets are no finer: rounding them was as large an error."""
-    single = max(x.dtype.itemsize, y.dtype.itemsize) <= 4
-    middle: Matrix = x.mean(axis=0, dtype=np.float64).astype(np.float32 if single else np.float64)
-    return middle
-
-
-def _kernel(a: _Shifted, b: _Shifted) -> FloatArray:
-    """Float64 ``(a . b / d + 1)^3``; with `a` the same object as `b`, half the products are computed."""
-    products = a.rows @ b.rows.T
-    values = products if products.dtype == np.float64 else np.empty(products.shape)
-    step = max(1, _STRIP_CELLS // max(1, len(b.rows)))
-    shift = b.offsets + 1.0
-    for start in range(0, len(products), step):
-        at = slice(start, start + step)
-        strip = np.multiply(products[at], 1.0 / a.rows.shape[1], out=values[at], dtype=np.float64)
-        strip += shift
-        strip += a.offsets[at, None]
-        strip *= strip * strip
-    return values
-
-
-def _tiles(n: int) -> list[slice]:
-    edge = max(1, math.isqrt(_BLOCK_CELLS))
-    return [slice(start, min(start + edge, n)) for start in range(0, n, edge)]
-
-
-def _tile_pairs(x: Matrix, middle: Matrix) -> Iterator[tuple[slice, slice, FloatArray]]:
-    """Kernel tiles of a set with itself, on and above the diagonal, which is 0; those above count twice."""
-    tiles = _tiles(len(x))
-    for i, rows in enumerate(tiles):
-        first = _shift(x[rows], middle)
-        for columns in tiles[i:]:
-            block = _kernel(first, first if columns == rows else _shift(x[columns], middle))
-            if columns == rows:
-                np.fill_diagonal(block, 0.0)
-            yield rows, columns, block
-
-
 def _self_kernel(rows: Matrix) -> FloatArray:
     """The kernel of each row with itself."""
     values: FloatArray = (np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / rows.shape[1] + 1.0) ** 3
@@ -125,24 +69,22 @@ def _sum_pairs(x: Matrix, y: Matrix, picked: Picks) -> KernelSums:
     within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
     diagonal = _self_kernel(y)
     reference, squares, rows, cross = 0.0, float(diagonal @ diagonal), np.zeros(len(y)), np.zeros(len(y))
-    middle = _middle(x, y)
-    for i, j, block in _tile_pairs(x, middle):
+    pairs = KernelPairs(x, y, _all_operations(x, y))
+    for i, j, block in pairs.within(x, pairs.between):
         times = 1 if i == j else 2
         reference += times * float(block.sum())
         within += times * ((in_x[:, i] @ block) * in_x[:, j]).sum(axis=1)
-    for i, j, block in _tile_pairs(y, middle):
+    for i, j, block in pairs.within(y, pairs.between):
         times = 1 if i == j else 2
         squares += times * float(np.vdot(block, block))
         rows[i] += block.sum(axis=1)
         if times == 2:
             rows[j] += block.sum(axis=0)
         within += times * ((in_y[:, i] @ block) * in_y[:, j]).sum(axis=1)
-    for i in _tiles(len(y)):
-        first = _shift(y[i], middle)
-        for j in _tiles(len(x)):
-            block = _kernel(first, _shift(x[j], middle))
-            cross[i] += block.sum(axis=1)
-            between += ((in_y[:, i] @ block) * in_x[:, j]).sum(axis=1)
+    for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
+        block = pairs.between(y, i, x, j)
+        cross[i] += block.sum(axis=1)
+        between += ((in_y[:, i] @ block) * in_x[:, j]).sum(axis=1)
     return KernelSums(
         reference=reference,
         rows=rows,
@@ -161,32 +103,41 @@ def _unbiased(within: FloatArray, between: FloatArray, size: int) -> FloatArray:
 def _subset_values(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
     """The unbiased estimate of each subset: from the kernels of all pairs, or subset by subset where that is less."""
     (subsets, size), d = picked[0].shape, x.shape[1]
-    shared = (len(x) ** 2 / 2 + len(y) ** 2 / 2 + len(x) * len(y)) * (d + 2 * subsets)
-    if shared <= 2 * subsets * size**2 * d:
+    shared = _all_operations(x, y) * (1 + 2 * subsets / d)
+    separate = 4.0 * subsets * size**2 * d
+    if shared <= separate:
         return _shared_subsets(x, y, picked)
-    middle = _middle(x, y)
+    pairs = KernelPairs(x, y, separate)
     within, between = np.zeros(subsets), np.zeros(subsets)
     for s, (in_x, in_y) in enumerate(zip(*picked, strict=True)):
-        a, b = _shift(x[in_x], middle), _shift(y[in_y], middle)
-        for own in (a, b):
-            kernel = _kernel(own, own)
+        for rows, chosen in ((x, in_x), (y, in_y)):
+            kernel = pairs.between(rows, chosen, rows, chosen)
             within[s] += kernel.sum() - np.trace(kernel)
-        between[s] = _kernel(a, b).sum()
+        between[s] = pairs.between(x, in_x, y, in_y).sum()
     return _unbiased(within, between, size)
 
 
+def _all_operations(x: Matrix, y: Matrix) -> float:
+    """Of the products of all pairs, those within a set once."""
+    return float((len(x) + len(y)) ** 2 * x.shape[1])
+
+
 def _shared_subsets(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
-    in_x, in_y = _indicators(picked[0], len(x)), _indicators(picked[1], len(y))
+    pairs = KernelPairs(x, y, _all_operations(x, y))
+    in_x, in_y = (_indicators(at, len(rows)).astype(pairs.kind) for at, rows in zip(picked, (x, y), strict=True))
     within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
-    middle = _middle(x, y)
     for rows, chosen in ((x, in_x), (y, in_y)):
-        for i, j, block in _tile_pairs(rows, middle):
-            within += (1 if i == j else 2) * ((chosen[:, i] @ block) * chosen[:, j]).sum(axis=1)
-    for i in _tiles(len(y)):
-        first = _shift(y[i], middle)
-        for j in _tiles(len(x)):
-            between += ((in_y[:, i] @ _kernel(first, _shift(x[j], middle))) * in_x[:, j]).sum(axis=1)
+        for i, j, block in pairs.within(rows, pairs.centred):
+            within += (1 if i is j else 2) * _chosen_sums(chosen[:, i], block, chosen[:, j])
+    for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
+        between += _chosen_sums(in_y[:, i], pairs.centred(y, i, x, j), in_x[:, j])
     return _unbiased(within, between, picked[0].shape[1])
+
+
+def _chosen_sums(first: Matrix, block: Matrix, second: Matrix) -> FloatArray:
+    """Sum of a block over each subset's rows and columns, ``[subsets]``."""
+    sums: FloatArray = np.einsum("si,si->s", first @ block, second, dtype=np.float64)
+    return sums
 
 
 def _draw_subsets(m: int, n: int, subsets: int, size: int, seed: int) -> Picks:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
 from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, checked_pair, mean_interval, share
-from metrics.image.neighbours import all_memberships, memberships, neighbour_radii, reference_radii
+from metrics.image.neighbours import Balls, memberships, neighbour_radii, reference_radii
 
 LEAST_BLOCKS = 8
 """Blocks below which no t interval is given."""
@@ -27,7 +27,10 @@ _NAEEM = "Naeem et al. 2020 (arXiv:2002.09797)"
 
 def _in_manifold(points: FloatArray, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
     """Whether each point lies in (or on) any centre's ball, ``[points]``."""
-    return np.concatenate([inside.any(axis=1) for _, inside in memberships(points, centres, radii, inclusive=True)])
+    inside = np.zeros(len(points), bool)
+    for ((point, _),) in memberships(points, centres, Balls(radii, inclusive=True)):
+        inside[point] = True
+    return inside
 
 
 def _recalled(reference: FloatArray, generated: FloatArray, k: int) -> float:
@@ -36,18 +39,19 @@ def _recalled(reference: FloatArray, generated: FloatArray, k: int) -> float:
 
 def _densities(reference: FloatArray, generated: FloatArray, k: int) -> FloatArray:
     """Reference balls around each generated sample, over k: ``[n]``, 0 to m / k."""
-    radii = reference_radii(reference, k)
-    counts = [inside.sum(axis=1) for _, inside in memberships(generated, reference, radii, inclusive=False)]
-    return np.concatenate(counts) / k
+    counts = np.zeros(len(generated))
+    balls = Balls(reference_radii(reference, k), inclusive=False)
+    for ((point, _),) in memberships(generated, reference, balls):
+        counts += np.bincount(point, minlength=len(counts))
+    return counts / k
 
 
 def _covered(reference: FloatArray, generated: FloatArray, k: int, size: int) -> NDArray[np.bool_]:
     """Which reference balls hold a sample of each run of `size` generated ones, ``[runs, m]``; the last is shorter."""
     covered = np.zeros((-(-len(generated) // size), len(reference)), dtype=bool)
-    for at, inside in memberships(generated, reference, reference_radii(reference, k), inclusive=False):
-        run = np.arange(at.start, at.stop) // size
-        for one in range(run[0], run[-1] + 1):
-            covered[one] |= inside[run == one].any(axis=0)
+    balls = Balls(reference_radii(reference, k), inclusive=False)
+    for ((point, centre),) in memberships(generated, reference, balls):
+        covered[point // size, centre] = True
     return covered
 
 
@@ -138,14 +142,19 @@ def precision_recall_density_coverage(
     x, y = checked_pair(reference, generated)
     _check_k(k, x, y)
     _check_k(k_density, x, None)
-    radii, wide = reference_radii(x, k), reference_radii(x, k_density)
+    radii, wide = reference_radii(x, k, k_density)
+    balls = (
+        Balls(radii, inclusive=True),
+        Balls(neighbour_radii(y, k), inclusive=True, around="points"),
+        Balls(wide, inclusive=False),
+    )
     precise, counts = np.zeros(len(y), bool), np.zeros(len(y))
     recalled, covered = np.zeros(len(x), bool), np.zeros(len(x), bool)
-    both = (radii, neighbour_radii(y, k))
-    for at, inside, around, dense in all_memberships(y, x, inclusive=both, exclusive=wide):
-        precise[at], counts[at] = inside.any(axis=1), dense.sum(axis=1)
-        recalled |= around.any(axis=0)
-        covered |= dense.any(axis=0)
+    for (inside, _), (_, around), (dense, holding) in memberships(y, x, *balls):
+        precise[inside] = True
+        recalled[around] = True
+        counts += np.bincount(dense, minlength=len(y))
+        covered[holding] = True
     sample = Sample(y, len(y), False)
     result = {
         "precision": _precision(precise, sample, 0.95),
@@ -338,10 +347,10 @@ class Recall(_BlockMetric):
         count = len(generated) // size
         used = generated[: count * size]
         radii = np.concatenate([neighbour_radii(used[i * size : (i + 1) * size], self.k) for i in range(count)])
-        hits = np.zeros(count)
-        for _, inside in memberships(reference, used, radii, inclusive=True):  # all blocks in one pass
-            hits += inside.reshape(len(inside), count, size).any(axis=2).sum(axis=0)
-        shares = hits / len(reference)
+        hits = np.zeros((len(reference), count), bool)
+        for ((point, centre),) in memberships(reference, used, Balls(radii, inclusive=True)):  # all blocks in one pass
+            hits[point, centre // size] = True
+        shares = hits.mean(axis=0)
         return shares, float(shares[0]) if size == len(generated) else _recalled(reference, generated, self.k)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from metrics.statistics.agreement import cohen_kappa, gwet_ac1, krippendorff_alpha
+from metrics.statistics.alarm_thresholds import Threshold, alarm_threshold
 from metrics.statistics.bradley_terry import BradleyTerry, bradley_terry
+from metrics.statistics.change_detection import Baseline, Observation, known_limit, learn_baseline
 from metrics.statistics.comparison import Comparison, compare_paired, welch_difference
 from metrics.statistics.confidence_sequences import ConfidenceSequence, confidence_sequence
 from metrics.statistics.dawid_skene import DawidSkene, dawid_skene
@@ -30,6 +32,7 @@ from metrics.statistics.paired_tests import (
 )
 from metrics.statistics.pairing import independent_difference
 from metrics.statistics.poisson_bootstrap import PoissonBootstrap
+from metrics.statistics.post_stratified import TwoStageRate, two_stage_rate
 from metrics.statistics.power import (
     bounded_difference_power,
     bounded_mean_power,
@@ -42,6 +45,7 @@ from metrics.statistics.resampling import bootstrap
 from metrics.statistics.two_phase import Drawn, TwoPhaseMean, two_phase_mean
 
 __all__ = [
+    "Baseline",
     "BradleyTerry",
     "Comparison",
     "ConfidenceSequence",
@@ -50,10 +54,14 @@ __all__ = [
     "EProcess",
     "Equivalence",
     "GroupSequentialBounds",
+    "Observation",
     "PoissonBootstrap",
     "ShiryaevRobertsDetector",
     "SignificanceTest",
+    "Threshold",
     "TwoPhaseMean",
+    "TwoStageRate",
+    "alarm_threshold",
     "alpha_at",
     "alpha_shares",
     "alpha_spent",
@@ -76,7 +84,9 @@ __all__ = [
     "gwet_ac1",
     "holm",
     "independent_difference",
+    "known_limit",
     "krippendorff_alpha",
+    "learn_baseline",
     "mcnemar",
     "mean_power",
     "one_sided",
@@ -90,6 +100,7 @@ __all__ = [
     "t_interval",
     "tango_interval",
     "two_phase_mean",
+    "two_stage_rate",
     "welch_difference",
     "wilcoxon_signed_rank",
     "wilson_interval",

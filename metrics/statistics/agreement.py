@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from metrics.base import Estimate, FloatArray
 from metrics.errors import InputError
-from metrics.statistics.intervals import t_interval, tail
+from metrics.statistics.intervals import Interval, t_interval, tail
 from metrics.statistics.moments import cluster_positions
 from metrics.statistics.resampling import bootstrap
 
@@ -49,8 +50,9 @@ def cohen_kappa(
 
     The value equals scikit-learn's `cohen_kappa_score`, the large-sample standard error that of statsmodels (Fleiss,
     Cohen and Everitt 1969); the interval is Student's t on Fisher's scale, which keeps its level near 1 where the plain
-    one does not. None with fewer than 50 items or perfect agreement. Kappa is undefined (NaN) where both raters use a
-    single category; at very uneven rates it is low even for good raters (Gwet's AC1 is not).
+    one does not. Perfect agreement of plain categories has an exact lower end, see `_of_perfect`; ranked ones have none
+    then. None with fewer than 50 items. Kappa is undefined (NaN) where both raters use a single category; at very
+    uneven rates it is low even for good raters (Gwet's AC1 is not).
     """
     tail(confidence)
     if len(a) != len(b):
@@ -69,6 +71,8 @@ def cohen_kappa(
         value, influence = _kappa((cells / parts.sum()).reshape(size, size), weights)
         error, units = _error(parts / parts.sum(), influence[x, y], names)
     method, ends = _analytic(value, error, units, confidence, "Fleiss, Cohen and Everitt")
+    if value == 1 and units >= FEWEST_ITEMS and (weights is None or size == 2):
+        method, ends = "exact, for perfect agreement", _of_perfect(x, parts, names, confidence)
     if ends is not None:
         method += (", clustered" if names is not None else "") + (", weighted" if item_weights is not None else "")
     return _estimate(
@@ -97,6 +101,26 @@ def _kappa(shares: FloatArray, weights: str | None) -> tuple[float, FloatArray]:
     terms = agree - (by_row[:, None] + by_column[None, :]) * (1 - value)
     influence: FloatArray = (terms - (value - chance * (1 - value))) / (1 - chance)
     return value, influence
+
+
+def _of_perfect(ratings: NDArray[np.intp], parts: FloatArray, names: list[str] | None, confidence: float) -> Interval:
+    """Interval of kappa where two raters never disagreed.
+
+    Kappa is one minus the rate of disagreements over the rate that chance gives. That nobody disagreed in n independent
+    items bounds the first (where weights differ, n is their sum over the largest, which a stratum that was drawn thinly
+    cannot break; clusters count as one item). The second is smallest for two categories, and grows with the share of
+    the ratings that are not the commonest: its exact lower bound. Each of the two takes half of the tail.
+    """
+    positions, count = cluster_positions(names) if names is not None else (np.arange(len(parts)), len(parts))
+    sums = np.bincount(positions, weights=parts, minlength=count)
+    n = float(sums.sum() / sums.max())
+    half = tail(confidence) / 2
+    disagreement = -math.log(half) / n
+    others = (1 - float(np.bincount(ratings, weights=parts).max() / parts.sum())) * n
+    rare = min(0.5, float(special.betaincinv(others, n - others + 1, half)))
+    other = max(0.0, rare - disagreement)
+    chance = rare * (1 - other) + other * (1 - rare)
+    return max(-1.0, 1 - disagreement / chance), 1.0
 
 
 def _error(shares: FloatArray, influence: FloatArray, names: list[str] | None) -> tuple[float, int]:

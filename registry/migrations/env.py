@@ -6,6 +6,7 @@ from typing import Any
 
 from alembic import context
 
+from registry import tables_monitoring  # noqa: F401 - its tables are in the same metadata
 from registry.tables import PREFIX, VERSION_TABLE, Base
 
 

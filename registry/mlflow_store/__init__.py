@@ -51,6 +51,16 @@ def make_known() -> None:
         known.register(scheme, build_store)
 
 
+def make_known_to_server() -> None:
+    """Tell MLflow's server in this process about the store and the frozen artifacts, installed or not."""
+    from mlflow.server.handlers import _model_registry_store_registry
+    from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
+
+    for scheme in SCHEMES:
+        _model_registry_store_registry.register(scheme, build_store)
+    _artifact_repository_registry.register("evalkit-frozen", frozen_repository)
+
+
 SCHEMES = tuple(
     SCHEME + name for name in ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgresql+pg8000")
 )

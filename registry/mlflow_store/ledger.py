@@ -5,61 +5,80 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import String, cast, delete, func, insert, select
+from sqlalchemy import String, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from registry import audit
 from registry.actors import Intent
-from registry.binding import Held, Move, Permit, RefusedError, current_decision, find_version
+from registry.binding import Held, Move, RefusedError, Standing
 from registry.digests import new_id, now_ms
+from registry.outbox import CREATED, put
 from registry.policy import Policy
-from registry.tables import GrantRow, HolderRow, OutboxRow, PromotionRow
+from registry.tables import GrantRow, HolderRow, PromotionRow
+from registry.webhooks import announce
+from registry.writes import Write, inserting, prefixed, write
 
 _GRANT_MS = 60_000
-CREATED = "version.created"
+
+# Built once, and not through the session's units of work: building takes longer than running, and the lock is held
+_GRANT = {
+    "sqlite": insert(GrantRow),
+    "postgresql": insert(GrantRow).values(txid=cast(func.pg_current_xact_id(), String)),
+}
+_REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("grant"))
+_PROMOTION = inserting(PromotionRow, "promotion")
+_FIRST_HOLDER = inserting(HolderRow, "holder")
+_NEXT_HOLDER = (
+    update(HolderRow)
+    .where(HolderRow.id == bindparam("holder_id"))
+    .values(
+        {name: bindparam(f"holder_{name}") for name in ("version", "version_id", "promotion_id", "artifact_digest")}
+    )
+)
 
 
 @contextmanager
 def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None]:
     """Let the one write through the triggers; the grant is gone before the transaction ends."""
-    postgres = session.get_bind().dialect.name == "postgresql"
-    now, key = now_ms(), new_id()
-    session.execute(
-        insert(GrantRow).values(
-            id=key,
-            workspace=held.workspace,
-            created_at=now,
-            name=held.name,
-            alias=alias,
-            version=held.version,
-            act=act,
-            expires_at=now + _GRANT_MS,
-            txid=cast(func.pg_current_xact_id(), String) if postgres else None,
-        )
-    )
+    revocation = grant(session, held, alias, act)
     yield
-    session.execute(delete(GrantRow).where(GrantRow.id == key).execution_options(synchronize_session=False))
+    write(session.connection(), [revocation])
 
 
-def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
-    """Promotion, holder and audit entry of a protected alias that moved."""
+def grant(session: Session, held: Held, alias: str, act: str) -> Write:
+    """Let the one write through the triggers; return what takes the grant away, which the caller must write."""
+    connection, now, key = session.connection(), now_ms(), new_id()
+    row = {
+        "id": key,
+        "workspace": held.workspace,
+        "created_at": now,
+        "name": held.name,
+        "alias": alias,
+        "version": held.version,
+        "act": act,
+        "expires_at": now + _GRANT_MS,
+    }
+    connection.execute(_GRANT[connection.dialect.name], row)
+    return Write(_REVOKE, {"grant": key})
+
+
+def record_promotion(
+    session: Session, move: Move, allowed: Standing, locked: tuple[int, str], revocation: Write
+) -> None:
+    """Promotion, holder and audit entry of a protected alias that moved, and the end of its grant.
+
+    `locked` is what `audit.lock` returned, `revocation` what `grant` did.
+    """
     held, alias, wish = move.held, move.alias, move.intent
-    row = _promotion(session, move, allowed)
-    holder = _holder(session, held, alias)
-    if holder is None:
-        holder = HolderRow(
-            id=new_id(), workspace=held.workspace, created_at=row.created_at, name=held.name, alias=alias
-        )
-        session.add(holder)
-    holder.version, holder.version_id = held.version, allowed.version.id
-    holder.promotion_id, holder.artifact_digest = row.id, allowed.version.artifact_digest
+    row = _promotion(move, allowed)
+    holder, held_by = _hold(move, row, allowed)
     facts = {
         "alias": alias,
         "version": held.version,
-        "version_id": allowed.version.id,
-        "decision": row.decision_id,
-        "artifact_digest": allowed.version.artifact_digest,
-        "previous_version": row.previous_version,
+        "version_id": allowed.version_id,
+        "decision": row.values["decision_id"],
+        "artifact_digest": allowed.artifact_digest,
+        "previous_version": move.previous,
         "override": wish.override is not None,
         "restored": wish.restore,
     }
@@ -72,22 +91,37 @@ def record_promotion(session: Session, move: Move, allowed: Permit) -> None:
         facts=facts,
         rows=[row, holder],
         workspace=held.workspace,
+        locked=locked,
+        writes=[revocation, _write(row), held_by],
     )
-    _tell(session, held.workspace, kind, {"name": held.name, **facts})
+    announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_free_move(session: Session, move: Move) -> None:
     """Promotion and audit entry of an alias that no policy protects, moved through evalkit."""
     held, alias, wish = move.held, move.alias, move.intent
-    version = find_version(session, held)
-    if version is None:
+    found = move.standing
+    if found is None:
         return
-    row = _promotion(session, move, Permit(version, current_decision(session, version)))
-    facts = {"alias": alias, "version": held.version, "version_id": version.id, "decision": row.decision_id}
+    row = _promotion(move, found)
+    facts = {
+        "alias": alias,
+        "version": held.version,
+        "version_id": found.version_id,
+        "decision": row.values["decision_id"],
+    }
     kind = "promotion" if wish.override is None else "override"
     audit.append(
-        session, kind, actor=wish.actor.name, name=held.name, facts=facts, rows=[row], workspace=held.workspace
+        session,
+        kind,
+        actor=wish.actor.name,
+        name=held.name,
+        facts=facts,
+        rows=[row],
+        workspace=held.workspace,
+        writes=[_write(row)],
     )
+    announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_demotion(session: Session, held: Held, alias: str, wish: Intent) -> None:
@@ -100,7 +134,7 @@ def record_demotion(session: Session, held: Held, alias: str, wish: Intent) -> N
     audit.append(
         session, "demotion", actor=wish.actor.name, name=held.name, facts=facts, gone=gone, workspace=held.workspace
     )
-    _tell(session, held.workspace, "demotion", {"name": held.name, **facts})
+    announce(session, "demotion", held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_creation(session: Session, held: Held, policy: Policy, wish: Intent) -> None:
@@ -108,7 +142,8 @@ def record_creation(session: Session, held: Held, policy: Policy, wish: Intent) 
     facts = {"version": held.version, "registered_at": held.registered_at}
     audit.append(session, CREATED, actor=wish.actor.name, name=held.name, facts=facts, workspace=held.workspace)
     if policy.auto != "off":
-        _tell(session, held.workspace, CREATED, {"name": held.name, "auto": policy.auto, **facts})
+        body = {"name": held.name, "author": wish.actor.name, **facts}
+        put(session, CREATED, body, workspace=held.workspace)
 
 
 def record_removal(session: Session, workspace: str, name: str, held: Held | None, wish: Intent) -> None:
@@ -124,21 +159,42 @@ def record_refusal(session: Session, workspace: str, name: str, refused: Refused
     audit.append(session, "refused", actor=wish.actor.name, name=str(name)[:256], facts=facts, workspace=workspace)
 
 
-def _promotion(session: Session, move: Move, allowed: Permit) -> PromotionRow:
-    row = PromotionRow(
-        id=new_id(),
-        workspace=move.held.workspace,
-        created_at=now_ms(),
-        name=move.held.name,
-        alias=move.alias,
-        version_id=allowed.version.id,
-        decision_id=allowed.decision.id if allowed.decision is not None else None,
-        previous_version=move.previous,
-        override=move.intent.override,
-        actor=move.intent.actor.name,
-    )
-    session.add(row)
-    return row
+def _promotion(move: Move, allowed: Standing) -> audit.Written:
+    row = {
+        "id": new_id(),
+        "workspace": move.held.workspace,
+        "created_at": now_ms(),
+        "name": move.held.name,
+        "alias": move.alias,
+        "version_id": allowed.version_id,
+        "decision_id": allowed.verdict.id if allowed.verdict is not None else None,
+        "previous_version": move.previous,
+        "override": move.intent.override,
+        "actor": move.intent.actor.name,
+    }
+    return audit.Written(PromotionRow, row)
+
+
+def _write(promotion: audit.Written) -> Write:
+    return Write(_PROMOTION, prefixed(promotion.values, "promotion"))
+
+
+def _hold(move: Move, promotion: audit.Written, allowed: Standing) -> tuple[audit.Written, Write]:
+    """Our row of who holds the alias as it shall be, and what makes it so."""
+    held = move.held
+    key = {"workspace": held.workspace, "name": held.name, "alias": move.alias}
+    now = {
+        "version": held.version,
+        "version_id": allowed.version_id,
+        "promotion_id": promotion.id,
+        "artifact_digest": allowed.artifact_digest,
+    }
+    if move.holder is None:
+        row = {**key, **now, "id": new_id(), "created_at": promotion.values["created_at"]}
+        return audit.Written(HolderRow, row), Write(_FIRST_HOLDER, prefixed(row, "holder"))
+    holder_id, created_at = move.holder
+    row = {**key, **now, "id": holder_id, "created_at": created_at}
+    return audit.Written(HolderRow, row), Write(_NEXT_HOLDER, prefixed({**now, "id": holder_id}, "holder"))
 
 
 def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:
@@ -147,7 +203,3 @@ def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:
             HolderRow.workspace == held.workspace, HolderRow.name == held.name, HolderRow.alias == alias
         )
     )
-
-
-def _tell(session: Session, workspace: str, kind: str, body: dict[str, object]) -> None:
-    session.add(OutboxRow(id=new_id(), workspace=workspace, created_at=now_ms(), kind=kind, body=body))

@@ -1,4 +1,4 @@
-"""One transaction around several of MLflow's store methods, each of which would otherwise open its own."""
+"""Sessions of MLflow's store: one transaction around several of its methods, each of which would open its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy.orm import Session
+from mlflow.store.db.utils import _get_managed_session_maker
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+_SETTINGS = ("foreign_keys = ON", "busy_timeout = 20000", "case_sensitive_like = true")
+"""What MLflow tells SQLite at the start of each session."""
 
 
 class OneTransaction:
@@ -40,3 +45,19 @@ class OneTransaction:
                 yield session
             finally:
                 self._open.reset(token)
+
+
+def per_connection(engine: Engine) -> Any:
+    """MLflow's session maker for SQLite, with its settings made once per connection.
+
+    Made again in each session they take their time, and let SQLite forget every statement that it has prepared.
+    """
+    if not event.contains(engine, "connect", _configure):
+        event.listen(engine, "connect", _configure)
+        engine.dispose()  # connections from before
+    return _get_managed_session_maker(sessionmaker(bind=engine), "configured")
+
+
+def _configure(connection: Any, _record: object) -> None:
+    for setting in _SETTINGS:
+        connection.execute(f"PRAGMA {setting}")

@@ -6,29 +6,87 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 from mlflow.utils.validation import _validate_model_version
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from registry import audit, database, triggers
-from registry.actors import APPROVER, EVALUATOR, intent
-from registry.binding import Held, Move, RefusedError, permit
+from registry.actors import APPROVER, EVALUATOR, Intent, intent
+from registry.binding import DECIDES, JUDGED, STANDING, Held, Move, RefusedError, permit, read_standing
 from registry.carried import TAG_ARTIFACT
+from registry.current import NEWEST
 from registry.mlflow_store import ledger, locations
 from registry.mlflow_store.files import digest_of
-from registry.mlflow_store.sessions import OneTransaction
-from registry.policy import ALIAS, Policy, policy_for
-from registry.tables import HolderRow, ModelVersionRow
+from registry.mlflow_store.sessions import OneTransaction, per_connection
+from registry.policy import ALIAS, Policy, ruling
+from registry.tables import HolderRow, ModelVersionRow, SuiteRow
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
-VERDICT_TAGS = ("evalkit.verdict", "evalkit.decision", "evalkit.override", "evalkit.evaluation", "evalkit.run")
+VERDICT_TAGS = (
+    "evalkit.verdict",
+    "evalkit.decision",
+    "evalkit.override",
+    "evalkit.evaluation",
+    "evalkit.run",
+    "evalkit.reaction",
+)
 """What only evalkit may say about a version."""
 
 _ACTIVE = {"production", "staging"}
+
+# Built once, and read without MLflow's objects: building and hydrating take longer than running
+_Version: Any = SqlModelVersion  # MLflow's mapped classes are untyped
+_Alias: Any = SqlRegisteredModelAlias
+_HELD: Any = select(
+    _Version.name,
+    _Version.version,
+    _Version.creation_time,
+    _Version.source,
+    _Version.storage_location,
+).where(
+    _Version.workspace == bindparam("workspace"),
+    _Version.name == bindparam("name"),
+    _Version.version == bindparam("version"),
+    _Version.current_stage != STAGE_DELETED_INTERNAL,
+)
+_MOVE: Any = (
+    _HELD.add_columns(*STANDING, _Alias.version.label("previous"), HolderRow.id.label("holder"), HolderRow.created_at)
+    .outerjoin(
+        _Alias,
+        and_(
+            _Alias.workspace == _Version.workspace,
+            _Alias.name == _Version.name,
+            _Alias.alias == bindparam("alias"),
+        ),
+    )
+    .outerjoin(
+        HolderRow,
+        and_(
+            HolderRow.workspace == _Version.workspace,
+            HolderRow.name == _Version.name,
+            HolderRow.alias == bindparam("alias"),
+        ),
+    )
+    .outerjoin(
+        ModelVersionRow,
+        and_(
+            ModelVersionRow.workspace == _Version.workspace,
+            ModelVersionRow.name == _Version.name,
+            ModelVersionRow.version == _Version.version,
+            ModelVersionRow.registered_at == _Version.creation_time,
+        ),
+    )
+    .outerjoin(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
+    .outerjoin(JUDGED, DECIDES)
+    .order_by(*NEWEST)
+    .limit(1)
+)
 
 
 class _Gate(SqlAlchemyStore):
@@ -38,7 +96,8 @@ class _Gate(SqlAlchemyStore):
 
     def __init__(self, db_uri: str, read_db_uri: str | None = None) -> None:
         super().__init__(db_uri, read_db_uri)
-        self._sessions = OneTransaction(self.ManagedSessionMaker)
+        single = read_db_uri in {None, db_uri} and self.engine.dialect.name == "sqlite"
+        self._sessions = OneTransaction(per_connection(self.engine) if single else self.ManagedSessionMaker)
         self.ManagedSessionMaker = self._sessions
         own = database.connect(self.engine.url.render_as_string(hide_password=False))
         try:
@@ -59,30 +118,28 @@ class _Gate(SqlAlchemyStore):
                 held = self._held(session, name, version)
                 files.append(digest_of(held))
 
-        with self._ruled(name, read) as (session, policy):
+        with self._ruled(name, read) as (session, policy, locked):
             wish = intent()
             if policy is None and not wish.record:
                 super().set_registered_model_alias(name, alias, version)
                 return
             if policy is not None:
                 _check_alias(policy, alias)
-            held = self._held(session, name, version)
-            before = self._get_registered_model_alias(session, name, alias)
-            move = Move(held, alias, wish, int(before.version) if before is not None else None)
+            move = self._move(session, name, alias, version, wish)
             if policy is None or not policy.protects(alias):
                 super().set_registered_model_alias(name, alias, version)
                 if wish.record:
                     ledger.record_free_move(session, move)
                 return
             allowed = permit(session, policy, move, files[0] if files else None)
-            with ledger.granted(session, held, alias, "set"):
-                super().set_registered_model_alias(name, alias, version)
-                session.flush()
-            ledger.record_promotion(session, move, allowed)
+            revocation = ledger.grant(session, move.held, alias, "set")
+            super().set_registered_model_alias(name, alias, version)
+            session.flush()
+            ledger.record_promotion(session, move, allowed, locked, revocation)
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Delete an alias; a protected one only as an approver."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             if policy is not None and policy.protects(alias):
                 if not intent().actor.may(APPROVER):
                     raise RefusedError(
@@ -102,7 +159,7 @@ class _Gate(SqlAlchemyStore):
 
     def create_model_version(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Create a version; of a model under policy it is audited, and put into the outbox where the policy says so."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             if policy is not None:
                 tags = kwargs.get("tags") or (args[2] if len(args) > 2 else None) or ()
                 for tag in tags:
@@ -114,7 +171,7 @@ class _Gate(SqlAlchemyStore):
 
     def rename_registered_model(self, name: str, new_name: str) -> Any:
         """Rename a model, unless a policy rules over the old name or the new one."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             other = self._policy(session, new_name)
             if policy is not None or other is not None:
                 ruled = name if policy is not None else new_name
@@ -123,7 +180,7 @@ class _Gate(SqlAlchemyStore):
 
     def delete_registered_model(self, name: str) -> None:
         """Delete a model, unless one of its versions holds a protected alias."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             if policy is not None:
                 for alias in self._get_registered_model(session, name).registered_model_aliases:
                     self._check_not_held(policy, name, alias.alias, int(alias.version))
@@ -132,7 +189,7 @@ class _Gate(SqlAlchemyStore):
 
     def delete_model_version(self, name: str, version: str) -> None:
         """Delete a version, unless it holds a protected alias."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             if policy is not None:
                 held = self._held(session, name, version)
                 for alias in self._get_registered_model(session, name).registered_model_aliases:
@@ -145,7 +202,7 @@ class _Gate(SqlAlchemyStore):
         self, name: str, version: str, stage: str, archive_existing_versions: bool
     ) -> Any:
         """Move a version to a stage; under policy not to one that serves, which would be a champion by another name."""
-        with self._ruled(name) as (_, policy):
+        with self._ruled(name) as (_, policy, _):
             if policy is not None and str(stage).strip().lower() in _ACTIVE:
                 raise RefusedError(
                     "stage", f"a policy rules over '{name}': it has no stages, set the alias '{policy.aliases[0]}'"
@@ -156,19 +213,19 @@ class _Gate(SqlAlchemyStore):
 
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
         """Set a tag; under policy not the one that makes a prompt of a model."""
-        with self._ruled(name) as (_, policy):
+        with self._ruled(name) as (_, policy, _):
             _check_tag(policy, tag.key)
             super().set_registered_model_tag(name, tag)
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """Delete a tag; under policy not the one that tells a prompt from a model."""
-        with self._ruled(name) as (_, policy):
+        with self._ruled(name) as (_, policy, _):
             _check_tag(policy, key)
             super().delete_registered_model_tag(name, key)
 
     def set_model_version_tag(self, name: str, version: str, tag: Any) -> None:
         """Set a tag of a version; under policy a verdict is evalkit's to say, and the files' digest is said once."""
-        with self._ruled(name) as (session, policy):
+        with self._ruled(name) as (session, policy, _):
             _check_tag(policy, tag.key)
             if policy is not None and tag.key == TAG_ARTIFACT:
                 self._check_same(session, name, version, tag)
@@ -176,7 +233,7 @@ class _Gate(SqlAlchemyStore):
 
     def delete_model_version_tag(self, name: str, version: str, key: str) -> None:
         """Delete a tag of a version; under policy not a verdict."""
-        with self._ruled(name) as (_, policy):
+        with self._ruled(name) as (_, policy, _):
             _check_tag(policy, key)
             if policy is not None and key == TAG_ARTIFACT:
                 raise RefusedError("verdict", f"the tag '{key}' says which files were judged; it stays")
@@ -207,24 +264,25 @@ class _Gate(SqlAlchemyStore):
     @contextmanager
     def _ruled(
         self, name: str, before: Callable[[Session, Policy], None] | None = None
-    ) -> Iterator[tuple[Session, Policy | None]]:
-        """One transaction and the policy over a model; with one, the gate's lock is held before anything is read.
+    ) -> Iterator[tuple[Session, Policy | None, tuple[int, str]]]:
+        """One transaction, the policy over a model, and with one the gate's lock, held before anything else is read.
 
         `before` is what takes long and may be done before the lock, such as reading files.
         """
         workspace = self._workspace()
         refusal: RefusedError | None = None
+        locked = (0, audit.GENESIS)
         try:
             with self._sessions.transaction() as session:
-                policy = self._policy(session, name)
+                policy, last = self._ruling(session, name)
                 try:
                     if policy is not None and before is not None:
                         before(session, policy)
                     if policy is not None or intent().record:
-                        audit.lock(session, workspace)
-                        session.expire_all()  # what was read before the lock may have changed since
-                        policy = self._policy(session, name)
-                    yield session, policy
+                        locked = audit.lock(session, workspace)
+                        if locked[0] != last:
+                            policy = self._policy(session, name)  # it may have changed before the lock was ours
+                    yield session, policy, locked
                 except RefusedError as refused:
                     refusal = refused
                     raise _told(refused) from None
@@ -234,15 +292,27 @@ class _Gate(SqlAlchemyStore):
             raise
 
     def _held(self, session: Session, name: str, version: str | int) -> Held:
-        row = self._get_sql_model_version(session, name, version)
-        return Held(
-            self._workspace(),
+        return self._read(session, _HELD, name, version)[1]
+
+    def _move(self, session: Session, name: str, alias: str, version: str, wish: Intent) -> Move:
+        row, held = self._read(session, _MOVE, name, version, alias=alias)
+        holder = (row.holder, row.created_at) if row.holder is not None else None
+        return Move(held, alias, wish, row.previous, holder, read_standing(row, held))
+
+    def _read(self, session: Session, query: Any, name: str, version: str | int, **key: str) -> tuple[Any, Held]:
+        values = {**key, "workspace": self._workspace(), "name": name, "version": _validate_model_version(version)}
+        row = session.connection().execute(query, values).first()
+        if row is None:
+            raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
+        held = Held(
+            values["workspace"],
             row.name,
             int(row.version),
             int(row.creation_time),
             str(row.source),
             str(row.storage_location or row.source),
         )
+        return row, held
 
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)
@@ -263,8 +333,11 @@ class _Gate(SqlAlchemyStore):
         return str(self._get_active_workspace())
 
     def _policy(self, session: Session, name: Any) -> Policy | None:
+        return self._ruling(session, name)[0]
+
+    def _ruling(self, session: Session, name: Any) -> tuple[Policy | None, int | None]:
         # Names that are none are MLflow's to refuse
-        return policy_for(session, name, self._workspace()) if isinstance(name, str) else None
+        return ruling(session, name, self._workspace()) if isinstance(name, str) else (None, None)
 
 
 class GatedStore(_Gate):

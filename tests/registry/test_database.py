@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_checking_changes_nothing(tmp_path: Path):
     assert "missing" in check_database(url)
     assert inspect(engine).get_table_names() == []
     upgrade(engine)
-    assert "at revision 0002" in check_database(url)
+    assert re.search(r"at revision \d{4}", check_database(url))
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ BROKEN = {
     "no label": (_replace("token_f1]", "{classifier: a/b}]"), 6, "needs the `label`"),
     "unknown judge key": (_replace("token_f1]", "{classifier: a, labl: b, label: c}]"), 6, "did you mean 'label'?"),
     "label of a judge": (_replace("token_f1]", "{judge: correctness, label: x}]"), 6, "belongs to a `classifier`"),
+    "complement of a classifier": (
+        _replace("token_f1]", "{classifier: org/x, label: y, complement: true}]"),
+        6,
+        "`complement` belongs to a `judge`",
+    ),
     "climbing judge": (_replace("token_f1]", "{judge: ../x.md}]"), 6, "leads out of its folder"),
     "missing replay": (_replace("token_f1]", "{replay: [no.jsonl]}]"), 6, "no file or folder 'no.jsonl'"),
     "empty scale": (_replace("token_f1]", "{replay: [outputs.jsonl], scale: [1, 1]}]"), 6, "[lowest, highest]"),

@@ -9,7 +9,7 @@ import pytest
 
 from evalkit.config import load_settings
 from evalkit.judging.calibrations import Calibration, Calibrations, shortfall
-from evalkit.judging.database import judges_url
+from evalkit.own_database import own_url
 from judges.calibration import JudgeReport
 from metrics import Estimate, InputError
 from registry.judged import Demand
@@ -72,12 +72,12 @@ def test_many_may_start_at_once(database_url: str) -> None:
 
 def test_it_lies_beside_the_projects_state(tmp_path: Path) -> None:
     (tmp_path / "evalkit.toml").touch()
-    assert judges_url(load_settings(tmp_path)) == f"sqlite:///{tmp_path / '.evalkit' / 'judges.db'}"
+    assert own_url(load_settings(tmp_path), "judges") == f"sqlite:///{tmp_path / '.evalkit' / 'judges.db'}"
 
 
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "judges.db").write_text("this is no database, but text that is long enough to be one")
-    with pytest.raises(InputError, match=r"judges' database sqlite:.* cannot be opened"):
+    with pytest.raises(InputError, match=r"the database of judges at sqlite:.* cannot be opened"):
         Calibrations(f"sqlite:///{tmp_path / 'judges.db'}")
 
 

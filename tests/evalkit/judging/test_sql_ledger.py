@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from evalkit.config import Settings
-from evalkit.judging.database import SCHEMA
 from evalkit.judging.ledger import SqlLedger, open_ledger
+from evalkit.own_database import SCHEMAS
 from judges.base import Usage
 from judges.clients.base import Reply, TokenChoice
 from judges.ledger import Entry, Ledger, MemoryLedger
@@ -158,7 +158,7 @@ def test_a_schema_of_its_own_on_postgresql(postgres_url: str):
     engine = connect(postgres_url)
     with engine.connect() as connection:
         query = text("SELECT table_schema FROM information_schema.tables WHERE table_name = 'evalkit_judge_replies'")
-        assert connection.execute(query).scalars().all() == [SCHEMA]
+        assert connection.execute(query).scalars().all() == [SCHEMAS["judges"]]
     engine.dispose()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit import jobs
 from evalkit.config import Settings
+from evalkit.jobs.launching import shut_down
 from registry.store import Registry
 from registry.suite import Suite
 
@@ -80,7 +80,7 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     made.write("bot.py", BOT)
     monkeypatch.chdir(tmp_path)
     yield made
-    jobs.shut_down()
+    shut_down()
     made.registry.close()
 
 

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 import metrics
 from metrics.errors import InputError
-from metrics.image import KernelInceptionDistance, kernel_distance
+from metrics.image import KernelInceptionDistance, kernel_distance, kernel_tiles, products
 from metrics.image import kernel as kernel_module
 
 
@@ -61,18 +61,47 @@ def test_subsets_are_drawn_as_torch_fidelity_draws_them(features, n, m, d):
     assert other.value == pytest.approx(subset_values(x, y, 30, 50, 1).mean(), rel=1e-6)
 
 
-def test_blocks_of_the_kernel_do_not_change_the_numbers(features, monkeypatch):
+@pytest.mark.parametrize("kept", [0, 10**6])
+def test_blocks_of_the_kernel_do_not_change_the_numbers(features, monkeypatch, kept):
     x, y = features(1, 150, 8), features(2, 110, 8)
     whole = kernel_distance(x, y, subset_size=50)
-    monkeypatch.setattr(kernel_module, "_BLOCK_CELLS", 700)
+    monkeypatch.setattr(kernel_tiles, "_BLOCK_CELLS", 700)
+    monkeypatch.setattr(kernel_tiles, "_KEPT_CELLS", kept)
     parts = kernel_distance(x, y, subset_size=50)
     for key in whole:
         assert parts[key].value == pytest.approx(whole[key].value, rel=1e-9)
     assert parts["value"].low == pytest.approx(whole["value"].low, rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e9])
+def test_large_features_do_not_overflow_single_precision(features, scale):
+    x, y = (features(seed, 90, 16).astype(np.float32) * np.float32(scale) for seed in (1, 2))
+    y *= 2
+    found = kernel_distance(x, y, subsets=20, subset_size=40, full=False)["subset_mean"]
+    expected = subset_values(x.astype(np.float64), y.astype(np.float64), 20, 40, 2020)
+    assert found.value == pytest.approx(expected.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("library", ["numpy", "onednn"])
+def test_either_library_of_products_gives_the_same_numbers(features, monkeypatch, library, full):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(products, "_WORTH_COPYING", 0.0)
+    used = []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda a, b: (used.append(1), linear(a, b))[1])
+    monkeypatch.setattr(products, "_torch_with_onednn", lambda: torch if library == "onednn" else None)
+    monkeypatch.setattr(kernel_tiles, "_BLOCK_CELLS", 900)
+    x, y = features(1, 120, 64).astype(np.float32), (features(2, 90, 64) * 1.2).astype(np.float32)
+    found = kernel_distance(x, y, subsets=20, subset_size=60, full=full)["subset_mean"]
+    expected = subset_values(x.astype(np.float64), y.astype(np.float64), 20, 60, 2020)
+    assert found.value == pytest.approx(expected.mean(), rel=1e-6)
+    assert found.spread == pytest.approx(expected.std(), rel=1e-6)
+    assert bool(used) == (library == "onednn")
+
+
 @pytest.mark.parametrize("n", [90, 900])
-@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("offset", [0, 2.5, 30, 1000])
 def test_subsets_alone_equal_those_beside_the_full_statistic(features, n, offset):
     """90 samples take the kernel of all pairs, 900 the subsets one by one; float32 loses nothing to an offset."""
     x = (features(1, n, 64) + offset).astype(np.float32)

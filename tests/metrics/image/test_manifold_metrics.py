@@ -281,6 +281,72 @@ def test_radii_are_exact_whatever_the_unit_or_offset(features, scale):
         np.testing.assert_allclose(neighbour_radii(x * scale, k) / scale**2, exact[:, k], rtol=1e-9)
 
 
+def clumps(seed: int, n: int, d: int) -> np.ndarray:
+    """Far apart, each of rows that single precision cannot tell from each other, and of copies."""
+    rng = np.random.default_rng(seed)
+    rows = 100 * rng.normal(size=(4, d))[rng.integers(0, 4, n)] + 1e-6 * rng.normal(size=(n, d))
+    rows[rng.permutation(n)[: n // 3]] = rows[0]
+    return rows
+
+
+@pytest.mark.parametrize("cells", [400, 4_000_000])
+def test_where_rounding_leaves_all_in_question_differences_decide(monkeypatch, cells):
+    x = clumps(1, 230, 5)
+    exact = np.sort(((x[:, None] - x[None]) ** 2).sum(-1), axis=1)
+    monkeypatch.setattr(neighbours, "_BLOCK_CELLS", cells)
+    for ks in ((3,), (5, 2), (229,), (100, 1)):
+        found = np.atleast_2d(neighbours.neighbour_radii(x, *ks))
+        np.testing.assert_allclose(found, exact[:, list(ks)].T, rtol=1e-9)
+
+
+def test_pairs_held_are_bounded_where_rounding_leaves_all_in_question(monkeypatch):
+    monkeypatch.setattr(neighbours, "_BLOCK_CELLS", 10_000)
+    held = []
+    tighten = neighbours._Candidates._tighten
+    monkeypatch.setattr(neighbours._Candidates, "_tighten", lambda self: (held.append(self._added), tighten(self)))
+    x = 1e-7 * np.random.default_rng(0).normal(size=(700, 4))
+    x[0] = 100.0
+    radii = neighbours.neighbour_radii(x, 2)
+    assert np.allclose(radii[1:], np.sort(((x[1:, None] - x[None]) ** 2).sum(-1), axis=1)[:, 2], rtol=1e-9)
+    assert max(held) <= 4 * 2 * 700 + 10_000  # of 700^2
+
+
+def test_many_copies_cost_no_differences_with_each_other(monkeypatch):
+    pairs = []
+    exact = neighbours._exact
+    monkeypatch.setattr(neighbours, "_exact", lambda a, b, i, j: (pairs.append(len(i)), exact(a, b, i, j))[1])
+    x = np.repeat(np.random.default_rng(0).normal(size=(3, 8)), 400, axis=0)
+    assert np.all(neighbours.neighbour_radii(x, 5) == 0.0)
+    assert sum(pairs) < 1000
+
+
+@pytest.mark.parametrize("library", ["numpy", "onednn"])
+def test_either_library_of_products_gives_the_same_numbers(features, monkeypatch, library):
+    from metrics.image import products
+
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(products, "_WORTH_COPYING", 0.0)
+    used = []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda a, b: (used.append(1), linear(a, b))[1])
+    monkeypatch.setattr(products, "_torch_with_onednn", lambda: torch if library == "onednn" else None)
+    monkeypatch.setattr(neighbours, "_reference_radii", neighbours.ContentCache())
+    x, y = features(1, 90, 16), features(2, 70, 16) * 1.1
+    x.flags.writeable = False
+    expected = naive(x, y, 3, 5)
+    for name, estimate in metrics.image.precision_recall_density_coverage(x, y).items():
+        assert estimate.value == pytest.approx(expected[name], rel=1e-12), name
+    assert bool(used) == (library == "onednn")
+
+
+def test_sets_of_different_precision_share_a_middle(features):
+    x = (features(1, 80, 6) + 1000.3).astype(np.float32)
+    y = features(2, 60, 6) + 1000.3
+    expected = naive(x.astype(np.float64), y, 3, 5)
+    for name, estimate in all_four(x, y).items():
+        assert estimate.value == pytest.approx(expected[name], rel=1e-12), name
+
+
 def test_the_peer_agrees(features, peer):
     x, y = features(1, 300, 16), features(2, 200, 16) + 0.05
     theirs = peer("prdc").compute_prdc(x, y, 5)

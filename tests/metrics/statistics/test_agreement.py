@@ -120,6 +120,35 @@ def test_kappa_covers(items: int, good: float, shares: tuple[float, ...]) -> Non
     assert 0.92 <= found <= 0.98
 
 
+def test_perfect_kappa_has_a_lower_end_that_holds() -> None:
+    a = [0, 1] * 100
+    found = cohen_kappa(a, a)
+    assert found.high == 1
+    assert 0.93 < found.low < 0.97
+    assert cohen_kappa(a[:100], a[:100]).low < found.low
+    uneven = [0] * 190 + [1] * 10
+    assert cohen_kappa(uneven, uneven).low < 0.6
+    assert cohen_kappa(["a", "b", "c", "c"] * 50, ["a", "b", "c", "c"] * 50).low > 0.9
+    pairs = [str(i // 2) for i in range(200)]
+    assert cohen_kappa(a, a, clusters=pairs).low == pytest.approx(cohen_kappa(a[:100], a[:100]).low)
+    thin = [5.0] * 2 + [1.0] * 198
+    assert cohen_kappa(a, a, item_weights=thin).low < cohen_kappa(a[:50], a[:50]).low
+
+
+@pytest.mark.parametrize(("good", "shares"), [(0.99, (0.5, 0.5)), (0.98, (0.9, 0.1)), (0.985, (0.4, 0.3, 0.3))])
+def test_the_lower_end_of_perfect_kappa_covers(good: float, shares: tuple[float, ...]) -> None:
+    # The worst case by design: a kappa so high that a sample without any disagreement is common
+    rng, perfect, missed = np.random.default_rng(4), 0, 0
+    for _ in range(1500):
+        a, b = raters(rng, 2, 60, good, shares)
+        found = cohen_kappa(a, b)
+        if found.value == 1 and found.has_interval:
+            perfect += 1
+            missed += found.low > good**2
+    assert perfect > 150
+    assert missed / 1500 <= 0.025
+
+
 @pytest.mark.parametrize(("items", "good", "shares"), CASES)
 def test_ac1_covers(items: int, good: float, shares: tuple[float, ...]) -> None:
     agree = good**2 + (1 - good**2) * sum(s * s for s in shares)
@@ -179,8 +208,8 @@ def test_missing_ratings_lower_the_coverage() -> None:
 
 
 def test_perfect_constant_and_few_ratings_have_no_interval() -> None:
-    a = [0, 1] * 40
-    for found in (cohen_kappa(a, a), gwet_ac1([a, a]), krippendorff_alpha([a, a])):
+    a, ranked = [0, 1] * 40, [0, 1, 2, 1] * 20
+    for found in (cohen_kappa(ranked, ranked, weights="linear"), gwet_ac1([a, a]), krippendorff_alpha([a, a])):
         assert found.value == 1
         assert not found.has_interval
     for found in (cohen_kappa([1] * 40, [1] * 40), gwet_ac1([[1] * 40] * 2), krippendorff_alpha([[1] * 60] * 2)):

@@ -1,0 +1,227 @@
+"""``evalkit monitor apply | list | run | backfill | history | explain | new | schema``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evalkit.cli.output import console, json_option, note, print_json, progress_bar
+from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from evalkit.monitoring.checks.base import Signal
+    from evalkit.monitoring.records import RunReport, WindowRecord
+
+_SLICE = click.option("--slice", "slice_", default="", help="A slice such as language=de; 'all' for every slice.")
+
+
+@click.group(short_help="Watch what a model says in production.")
+def monitor() -> None:
+    """Watch what a model says in production: windows of its generations, each with its checks and their estimates."""
+
+
+@monitor.command()
+@click.argument("path", type=click.Path(dir_okay=False), default="monitor.yaml")
+def new(path: str) -> None:
+    """Write a commented monitor to PATH; an existing file is left alone."""
+    from evalkit.monitoring.template import TEMPLATE
+
+    target = Path(path)
+    if target.exists():
+        raise InputError(f"{path} exists already; name another file or remove it")
+    target.write_text(TEMPLATE, encoding="utf-8")
+    note(f"wrote {path}; next: evalkit monitor apply {path}")
+
+
+@monitor.command()
+def schema() -> None:
+    """Print the JSON Schema of monitors, for completion in editors."""
+    from evalkit.monitoring.schema import monitor_schema
+
+    print_json(monitor_schema())
+
+
+@monitor.command()
+@click.argument("path", type=click.Path(dir_okay=False))
+@json_option
+def apply(path: str, as_json: bool) -> None:
+    """Make a monitor from the file at PATH, or change the one of its name."""
+    from dataclasses import asdict
+
+    from evalkit.monitoring import api
+
+    applied = api.apply(path)
+    if as_json:
+        print_json({**asdict(applied.monitor), "change": applied.change, "checks": list(applied.checks)})
+        return
+    click.echo(f"{applied.change}: {applied.monitor.name} checks {', '.join(applied.checks)}")
+    note(f"next: evalkit monitor run {applied.monitor.name}")
+
+
+@monitor.command(name="list", short_help="Monitors with their newest windows.")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the monitors with their newest windows."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from evalkit.monitoring import api
+    from evalkit.monitoring.records import window_json
+
+    found = api.list_monitors()
+    if as_json:
+        print_json([{**asdict(m), "window": None if w is None else window_json(w)} for m, w in found])
+        return
+    if not found:
+        note("no monitors; `evalkit monitor new` writes a file to start from")
+        return
+    table = Table("monitor", "status", "model", "newest window", "state", "rows", box=None)
+    for one, window in found:
+        newest = ("", "", "") if window is None else (_span(window), window.status, f"{window.rows:,}")
+        table.add_row(one.name, one.status, one.model or "", *newest)
+    console().print(table)
+
+
+@monitor.command()
+@click.argument("name")
+@click.option("--window", metavar="TIME", help="Compute the windows that hold this moment (2026-05-01T06:00Z) again.")
+@json_option
+def run(name: str, window: str | None, as_json: bool) -> None:
+    """Read what is new for the monitor NAME, and compute the windows that are due."""
+    from evalkit.monitoring import api
+
+    with progress_bar(quiet=as_json) as progress:
+        report = api.run(name, window=window, progress=progress)
+    _show(report, as_json)
+
+
+@monitor.command()
+@click.argument("name")
+@click.option("--from", "start", required=True, metavar="TIME", help="First moment, as 2026-05-01 (UTC).")
+@click.option("--to", "end", required=True, metavar="TIME", help="First moment after the range.")
+@click.option("--again", is_flag=True, help="Compute windows that are there already, too.")
+@json_option
+def backfill(name: str, start: str, end: str, again: bool, as_json: bool) -> None:
+    """Compute windows of a range that are missing, or that an older version of the monitor NAME computed."""
+    from evalkit.monitoring import api
+
+    with progress_bar(quiet=as_json) as progress:
+        report = api.backfill(name, start, end, again=again, progress=progress)
+    _show(report, as_json)
+
+
+@monitor.command()
+@click.argument("name")
+@click.option("--check", help="Signals of one check only.")
+@click.option("--key", help="One number of it, such as latency.p95.")
+@_SLICE
+@click.option("--since", metavar="TIME", help="Windows that begin at this moment or later.")
+@click.option("--until", metavar="TIME", help="Windows that begin before this moment.")
+@click.option("--level", metavar="SPAN", help="Rolled up to day, week or month from the windows' states.")
+@json_option
+def history(
+    name: str, check: str | None, key: str | None, slice_: str, since: str | None, until: str | None,
+    level: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show the signals of the monitor NAME over time."""
+    from rich.table import Table
+
+    from evalkit.monitoring import api
+    from evalkit.monitoring.cadence import utc_text
+    from evalkit.monitoring.records import signal_json
+
+    chosen = None if slice_ == "all" else slice_
+    rows: list[tuple[str, str, str, Signal]] = []
+    if level is None:
+        stored = api.history(name, check=check, key=key, slice_=chosen, since=since, until=until)
+        rows = [(utc_text(s.window.start), utc_text(s.window.end), s.check, s.signal) for s in stored]
+    else:
+        address = check or "operational"
+        for rolled in api.roll(name, level, check=address, since=since, until=until):
+            for signal in rolled.signals:
+                if (key is None or signal.key == key) and chosen in (None, signal.slice):
+                    rows.append((utc_text(rolled.start), utc_text(rolled.end), address, signal))
+    if as_json:
+        print_json([{"start": s, "end": e, **signal_json(address, found)} for s, e, address, found in rows])
+        return
+    if not rows:
+        note("no signals; `evalkit monitor run` computes the windows that are due")
+        return
+    table = Table("window", "check", "number", "slice", "estimate", "verdict", box=None)
+    for start, _, address, found in rows:
+        table.add_row(start, address, found.key, found.slice, str(found.estimate), found.verdict)
+    console().print(table)
+
+
+@monitor.command()
+@click.argument("name")
+@click.argument("window", metavar="TIME")
+@json_option
+def explain(name: str, window: str, as_json: bool) -> None:
+    """Show everything behind the window of the monitor NAME that holds TIME: revisions, notes, signals, rows."""
+    from evalkit.monitoring import api
+    from evalkit.monitoring.records import signal_json, window_json
+
+    found = api.explain(name, window)
+    if as_json:
+        print_json(
+            [
+                {
+                    "revisions": [window_json(one) for one in part.revisions],
+                    "signals": [signal_json(stored.check, stored.signal) for stored in part.signals],
+                }
+                for part in found
+            ]
+        )
+        return
+    for part in found:
+        for one in part.revisions:
+            late = f", {one.late} late rows wait" if one.late else ""
+            click.echo(f"{_span(one)}  revision {one.revision}: {one.status}, {one.rows:,} rows{late}")
+            for line in one.notes:
+                click.echo(f"  {line}")
+        _signals([(stored.check, stored.signal) for stored in part.signals], reasons=True)
+
+
+def _show(report: RunReport, as_json: bool) -> None:
+    from evalkit.monitoring.records import report_json
+
+    if as_json:
+        print_json(report_json(report))
+        return
+    refused = "".join(f"; {rows:,} refused: {reason}" for reason, rows in report.refused.items())
+    click.echo(f"{report.monitor}: read {report.read:,} rows{refused}")
+    for result in report.windows:
+        window = result.window
+        state = f"revision {window.revision}" if result.changed else "as it was"
+        click.echo(f"{_span(window)}  {window.status}, {window.rows:,} rows, {state}")
+        for line in window.notes:
+            click.echo(f"  {line}")
+    if not report.windows:
+        note("no window is due")
+        return
+    newest = report.windows[-1]
+    overall = [(check, signal) for check, found in newest.signals.items() for signal in found if not signal.slice]
+    _signals(overall, reasons=False)
+
+
+def _signals(rows: Sequence[tuple[str, Any]], *, reasons: bool) -> None:
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table("check", "number", "slice", "estimate", "verdict", *(["because"] if reasons else []), box=None)
+    for check, signal in rows:
+        more = [signal.reason] if reasons else []
+        table.add_row(check, signal.key, signal.slice, str(signal.estimate), signal.verdict, *more)
+    console().print(table)
+
+
+def _span(window: WindowRecord) -> str:
+    from evalkit.monitoring.cadence import utc_text
+
+    return f"{utc_text(window.start)} to {utc_text(window.end)}"

@@ -1,0 +1,113 @@
+"""``evalkit worker``: evaluates new versions, and delivers events to webhooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+
+import click
+
+from evalkit.cli.output import F, console, json_option, note, print_json
+
+
+def _amount(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
+    """A number with a unit, such as ``2 h`` or ``16 GB``, in seconds or bytes."""
+    from registry.spec import parse_quantity
+
+    try:
+        amount = float(parse_quantity(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if amount <= 0:
+        raise click.BadParameter(f"'{text}' is not a positive amount")
+    return amount
+
+
+def _amount_option(name: str, default: str, says: str) -> Callable[[F], F]:
+    return click.option(name, default=default, show_default=True, metavar="AMOUNT", callback=_amount, help=says)
+
+
+@click.group(invoke_without_command=True, short_help="Evaluate new versions, and deliver events to webhooks.")
+@click.option("--once", is_flag=True, help="End when nothing is due any more, for cron.")
+@click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Evaluations at a time.")
+@_amount_option("--poll", "2 s", "Between two looks for work.")
+@_amount_option("--grace", "20 s", "To finish in, after SIGTERM.")
+@_amount_option("--time-limit", "2 h", "For one attempt.")
+@_amount_option("--memory", "16 GB", "For each process of an evaluation.")
+@_amount_option("--file-size", "4 GB", "For each file it writes.")
+@click.option("--endpoint", "endpoints", multiple=True, help="A base URL that models may be asked at; repeat for more.")
+@click.option("--judge-env", "variables", multiple=True, metavar="NAME", help="A variable for judges; repeat for more.")
+@click.pass_context
+def worker(
+    ctx: click.Context,
+    once: bool,
+    concurrency: int,
+    poll: float,
+    grace: float,
+    time_limit: float,
+    memory: float,
+    file_size: float,
+    endpoints: tuple[str, ...],
+    variables: tuple[str, ...],
+) -> None:
+    """Do what is due until told to stop: evaluate versions whose policy says --auto, and tell webhooks.
+
+    Several workers may share one database. Each evaluation runs in a process of its own, without the worker's
+    environment; only formats that run no code are evaluated. SIGTERM finishes what is under way, or gives it back.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from evalkit.config import load_settings
+    from evalkit.session import open_database
+    from evalkit.worker.deliveries import Deliveries
+    from evalkit.worker.evaluations import Evaluations
+    from evalkit.worker.isolation import Limits, hide_process
+    from evalkit.worker.loop import Worker
+    from evalkit.worker.reaction import Allowances
+
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise click.BadParameter(f"{missing[0]} is not set", param_hint="--judge-env")
+    hide_process()
+    settings = load_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    limits = Limits(time_limit, int(memory), int(file_size))
+    may = Allowances(endpoints, {name: os.environ[name] for name in variables})
+    with open_database(settings) as engine:
+        evaluations = Evaluations(engine, settings, slots=concurrency, limits=limits, may=may, say=note)
+        Worker([evaluations, Deliveries(engine, say=note)], poll=poll, grace=grace, say=note).run(once=once)
+
+
+@worker.command(short_help="What was done, and what is still to do.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@json_option
+def items(limit: int, as_json: bool) -> None:
+    """List the outbox's evaluations, the newest first, with every attempt."""
+    from evalkit.session import open_database
+    from registry.outbox import CREATED, Outbox
+
+    with open_database() as engine:
+        found = Outbox(engine).items(CREATED, limit=limit)
+    if as_json:
+        print_json([{name: value for name, value in asdict(item).items() if name != "token"} for item in found])
+        return
+    if not found:
+        note("nothing yet: a policy with --auto writes an item for each new version")
+    for item in found:
+        state = item.outcome or ("running" if item.token else "waiting")
+        last = f": {item.log[-1]['detail']}" if item.log else ""
+        line = f"{item.id}  models:/{item.body.get('name')}/{item.body.get('version')}  {state}{last}"
+        console().print(line, markup=False, soft_wrap=True)
+
+
+@worker.command(short_help="Do an item again that is done.")
+@click.argument("item_id", metavar="ID")
+def retry(item_id: str) -> None:
+    """Have the item ID done again: an evaluation that failed or was refused, or a delivery."""
+    from evalkit.session import open_database
+    from registry.outbox import Outbox
+
+    with open_database() as engine:
+        Outbox(engine).reopen(item_id)
+    click.echo(f"{item_id} is due again")

@@ -1,0 +1,1 @@
+"""Monitors: scheduled checks of what a registered model says in production."""

@@ -1,0 +1,173 @@
+"""Monitors from Python: ``evalkit.monitor.apply("monitor.yaml")``, ``.run(name)``, ``.history(name)``.
+
+Every function works on the project of the working folder unless `settings` names another. Bad input raises
+`InputError` with one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.config import Settings, load_settings
+from evalkit.monitoring.cadence import parse_moment
+from evalkit.monitoring.definition import Definition
+from evalkit.monitoring.engine import Run, Span, run_monitor
+from evalkit.monitoring.records import MonitorRecord, RunReport, StoredSignal, WindowRecord
+from evalkit.monitoring.rollup import Rolled, roll_up
+from evalkit.monitoring.store import MonitorStore
+from evalkit.runner.progress import Report
+from metrics.errors import InputError, did_you_mean
+
+__all__ = ["Applied", "Explained", "apply", "backfill", "explain", "history", "list_monitors", "roll", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A monitor that was applied; `change` is ``new``, ``changed`` or ``unchanged``."""
+
+    monitor: MonitorRecord
+    change: str
+    checks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Everything behind a window: its revisions, oldest first, and the signals of the newest one."""
+
+    monitor: MonitorRecord
+    revisions: Sequence[WindowRecord]
+    signals: Sequence[StoredSignal]
+
+
+def apply(path: str | Path, *, settings: Settings | None = None) -> Applied:
+    """Make a monitor from its file, or change the one of that name; its windows so far stay as they are."""
+    from registry.actors import intent
+
+    definition = Definition.load(path)
+    with open_store(settings) as (_, store):
+        made, change = store.save(definition, intent().actor.name)
+    return Applied(made, change, tuple(check.address for check in definition.checks))
+
+
+def list_monitors(*, settings: Settings | None = None) -> list[tuple[MonitorRecord, WindowRecord | None]]:
+    """All monitors by name, each with its newest window."""
+    with open_store(settings) as (_, store):
+        return [(monitor, next(reversed(store.windows(monitor)), None)) for monitor in store.monitors()]
+
+
+def run(
+    name: str, *, window: str | None = None, now: int | None = None, progress: Report | None = None,
+    settings: Settings | None = None,
+) -> RunReport:  # fmt: skip
+    """Read what is new and compute the windows that are due, and restate those that late rows belong to.
+
+    Args:
+        name: of the monitor.
+        window: compute the windows that hold this moment instead, as ``2026-05-01`` or ``2026-05-01T06:00Z``.
+        now: what time it is, UTC milliseconds; for replays.
+        progress: told after each window.
+        settings: of another project.
+
+    Raises:
+        InputError: no such monitor, a source that cannot be read, another process that runs it now.
+    """
+    moment = None if window is None else parse_moment(window)
+
+    def choose(one: Run) -> Sequence[Span]:
+        return one.due() if moment is None else one.holding(moment)
+
+    with open_store(settings) as (resolved, store):
+        return run_monitor(resolved, store, name, choose, now=now, progress=progress)
+
+
+def backfill(
+    name: str, start: str, end: str, *, again: bool = False, now: int | None = None, progress: Report | None = None,
+    settings: Settings | None = None,
+) -> RunReport:  # fmt: skip
+    """Compute the windows in ``[start, end)`` that are missing or are of an older version of the monitor.
+
+    Args:
+        name: of the monitor.
+        start: as ``2026-05-01`` or ``2026-05-01T06:00Z``.
+        end: likewise; the first moment after the range.
+        again: compute all of them.
+        now: what time it is, UTC milliseconds; for replays.
+        progress: told after each window.
+        settings: of another project.
+    """
+    first, last = parse_moment(start), parse_moment(end)
+    if last <= first:
+        raise InputError(f"the range ends ({end}) before it begins ({start})")
+    with open_store(settings) as (resolved, store):
+        return run_monitor(
+            resolved, store, name, lambda one: one.within(first, last, again=again), now=now, progress=progress
+        )
+
+
+def history(
+    name: str, *, check: str | None = None, key: str | None = None, slice_: str | None = "", since: str | None = None,
+    until: str | None = None, settings: Settings | None = None,
+) -> list[StoredSignal]:  # fmt: skip
+    """Signals over time, oldest first; of all rows unless `slice_` names a slice (None: all slices)."""
+    with open_store(settings) as (_, store):
+        monitor = store.monitor(name)
+        if check is not None:
+            _check_named(store.definition(monitor), check)
+        return store.signals(
+            monitor, check=check, key=key, slice_=slice_,
+            since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
+        )  # fmt: skip
+
+
+def roll(
+    name: str, level: str, *, check: str = "operational", since: str | None = None, until: str | None = None,
+    settings: Settings | None = None,
+) -> list[Rolled]:  # fmt: skip
+    """Signals of a check over longer windows (``day``, ``week``, ``month``), from states alone: no row is read."""
+    with open_store(settings) as (_, store):
+        monitor = store.monitor(name)
+        definition = store.definition(monitor)
+        number = _check_named(definition, check)
+        return roll_up(
+            store, monitor, definition.checks[number], level,
+            since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
+        )  # fmt: skip
+
+
+def explain(name: str, window: str, *, settings: Settings | None = None) -> list[Explained]:
+    """What is behind the windows that hold a moment: one entry for each cadence of the monitor."""
+    moment = parse_moment(window)
+    with open_store(settings) as (_, store):
+        monitor = store.monitor(name)
+        cadences = {check.cadence.text: check.cadence for check in store.definition(monitor).checks}
+        found = []
+        for cadence in cadences.values():
+            start, _end = cadence.window(moment)
+            span = {"cadence": cadence.text, "since": start, "until": start + 1}
+            revisions = store.windows(monitor, revisions=True, **span)  # type: ignore[arg-type]
+            if revisions:
+                found.append(Explained(monitor, revisions, store.signals(monitor, **span)))  # type: ignore[arg-type]
+        if not found:
+            raise InputError(f"no window of '{name}' that holds {window} was computed; see `evalkit monitor history`")
+        return found
+
+
+@contextmanager
+def open_store(settings: Settings | None = None) -> Iterator[tuple[Settings, MonitorStore]]:
+    """The monitors of a project, for as long as the context lasts."""
+    from evalkit.session import open_database
+
+    resolved = settings or load_settings()
+    resolved.home.mkdir(parents=True, exist_ok=True)
+    with open_database(resolved) as engine:
+        yield resolved, MonitorStore(engine, resolved.home)
+
+
+def _check_named(definition: Definition, address: str) -> int:
+    known = [check.address for check in definition.checks]
+    if address not in known:
+        raise InputError(f"no check '{address}'{did_you_mean(address, known)}; the monitor has {', '.join(known)}")
+    return known.index(address)

@@ -1,0 +1,161 @@
+"""What a check is: it measures the rows of a window into mergeable states, and turns states into signals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel
+
+from evalkit.monitoring.cadence import Cadence
+from evalkit.monitoring.rows import ALL, WindowRows
+from evalkit.monitoring.spec import CheckSpec, MonitorSpec
+from evalkit.monitoring.states import StateKey, States
+from judges.base import Usage, VerdictJudge
+from metrics.base import Estimate
+from registry.digests import digest
+
+Verdict = Literal[
+    "measured",
+    "drift",
+    "negligible",
+    "no drift",
+    "insufficient data",
+    "learning",
+    "no previous window",
+    "budget spent",
+    "failed",
+    "no data",
+]
+"""What became of a signal: a number only, a verdict of a test, or why there is none."""
+NO_DATA: Verdict = "no data"
+SHOWN_SAMPLES = 20
+"""Rows that a signal points to at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One estimate of one window.
+
+    Attributes:
+        key: which number of the check, such as ``latency.p95``.
+        slice: ``language=de``; empty for all rows.
+        estimate: the number.
+        verdict: what became of it.
+        reason: in words, where there is more to say.
+        samples: ids of rows that show it best.
+    """
+
+    key: str
+    slice: str
+    estimate: Estimate
+    verdict: Verdict = "measured"
+    reason: str = ""
+    samples: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a check found in the rows of a window.
+
+    Attributes:
+        states: mergeable states.
+        samples: ids of rows that show a number best.
+        notes: what somebody who reads the window should know.
+        usage: what judges cost.
+        limits: number to a verdict that is not its usual one, with the reason: a spent budget.
+        signals: signals that follow from no state.
+    """
+
+    states: States = field(default_factory=dict)
+    samples: Mapping[StateKey, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    usage: Usage = field(default_factory=Usage)
+    limits: Mapping[str, tuple[Verdict, str]] = field(default_factory=dict)
+    signals: Sequence[Signal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a window's states are compared with.
+
+    Attributes:
+        baseline: states of the windows that the monitor learnt from; None while it still learns.
+        previous: states of the last window before it that had rows; None where there is none.
+    """
+
+    baseline: States | None = None
+    previous: States | None = None
+
+
+class Tools(Protocol):
+    """What a check is lent to measure with."""
+
+    def judge(self, name: str, model: str | None) -> VerdictJudge:
+        """A judge by file, shipped name, or ``suite`` for the groundedness judge of the model's suite."""
+        ...
+
+    def evaluate(self, suite: str | None) -> Sequence[Any]:
+        """Stored estimates of the watched model on its suite, or the suite file of that name."""
+        ...
+
+
+class Check(ABC):
+    """A check of a monitor. Subclasses write `measure` and `signals`, and a pydantic model of their settings.
+
+    Args:
+        spec: the check as it is written.
+        monitor: the monitor that it belongs to.
+
+    Raises:
+        pydantic.ValidationError, InputError: settings that cannot be used.
+    """
+
+    kind: ClassVar[str]
+    uses_others: ClassVar[bool] = False
+    """Whether its signals compare a window with the baseline or the previous window."""
+    Settings: ClassVar[type[BaseModel]]
+
+    def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
+        self.spec, self.monitor = spec, monitor
+
+    @property
+    def address(self) -> str:
+        """Name in signals."""
+        return self.spec.address
+
+    @property
+    def cadence(self) -> Cadence:
+        """The windows that it looks at."""
+        return Cadence.parse(self.spec.every or self.monitor.every)
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """What it compares a window with."""
+        return self.spec.against if self.uses_others else ()
+
+    @property
+    def identity(self) -> str:
+        """Digest of what its states depend on: states of another identity are not compared or merged."""
+        settings = self.spec.settings
+        columns = self.monitor.source.columns.model_dump(mode="json", exclude_defaults=True)
+        return digest({"kind": self.kind, "settings": settings, "columns": columns, "version": self.version})
+
+    version: ClassVar[int] = 1
+    """Raised when its states change their meaning."""
+
+    @abstractmethod
+    def measure(self, rows: WindowRows, tools: Tools) -> Measured:
+        """Return what the rows of a window, at least one, amount to."""
+
+    @abstractmethod
+    def signals(self, states: States, beside: Beside) -> list[Signal]:
+        """Return the signals of states, of one window or of several merged ones."""
+
+    def enough(self, estimate: Estimate, slice_: str) -> tuple[Verdict, str]:
+        """The verdict on a plain number: a slice needs the monitor's minimum of rows."""
+        if slice_ != ALL and estimate.n < self.monitor.minimum:
+            return "insufficient data", f"{estimate.n} rows; a verdict needs {self.monitor.minimum}"
+        return "measured", ""

@@ -1,0 +1,226 @@
+"""Rate of answers with an unsupported claim: the embedded model on many rows, a judge on some, people's labels on few.
+
+Each stage corrects the one before it (`metrics.statistics.two_phase_mean`); the rate is what the best stage that has
+enough verdicts would find in every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools, Verdict
+from evalkit.monitoring.rows import WindowRows
+from evalkit.monitoring.sampling import Rows, draw, share_of_day, strata_of
+from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Strict
+from evalkit.monitoring.states import StateKey, States, scored, verdicts_state
+from judges.base import Sample, Usage
+from judges.desk import SPENT
+from metrics.base import Estimate, FloatArray, State
+from metrics.errors import InputError
+from metrics.statistics.moments import moments_of
+from metrics.statistics.rows import Quantity, estimate
+from metrics.statistics.two_phase import Drawn, two_phase_mean
+
+RATE, EMBEDDED, JUDGED, CLAIMS = "hallucination", "embedded", "judge", "claim_rate"
+_ENOUGH_LABELS = 50
+_WHOLE = 1 - 1e-9
+"""An answer all of whose claims are supported."""
+_AT_A_TIME = 64
+
+
+class _Settings(Strict):
+    """Settings.
+
+    Attributes:
+        judge: ``suite`` for the groundedness judge of the model's suite, a judge's file or shipped name; none without.
+        model: the model that the judge asks, where it is not the suite's.
+        sample: rows for each day that the judge is asked about.
+        embedded: rows for each day that the embedded model reads.
+        floor: rows of each slice that the judge is asked about at least.
+    """
+
+    judge: str | None = Field(default=None, min_length=1, max_length=300)
+    model: str | None = Field(default=None, min_length=1, max_length=300)
+    sample: PerDay = 200
+    embedded: PerDay = 5000
+    floor: int = Field(default=5, ge=0, le=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the judge said ``[n]``, with the chance of each row to be asked about; NaN where it was not or did not."""
+
+    values: FloatArray
+    chances: FloatArray
+    usage: Usage
+    spent: int = 0
+    notes: Sequence[str] = ()
+    failure: str | None = None
+
+
+class Hallucination(Check):
+    """Rate of answers with at least one claim that their context does not support."""
+
+    kind = "hallucination"
+    Settings: ClassVar[type[BaseModel]] = _Settings
+
+    def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
+        super().__init__(spec, monitor)
+        self._given = _Settings.model_validate(spec.settings or {})
+
+    def measure(self, rows: WindowRows, tools: Tools) -> Measured:
+        """Verdicts of every stage on a sample of the rows."""
+        if not rows.has("output") or not rows.has("context"):
+            return Measured(notes=[f"{self.address}: no row has both an output and a context"])
+        at = rows.sample(self._given.embedded, floor=0).rows
+        wrong, claims = _embedded(rows, at)
+        asked = self._ask(rows, at, tools)
+        labels = rows.numbers("label")[at]
+        columns = {"embedded": wrong, "claims": claims, "judge": asked.values, "chance": asked.chances, "label": labels}
+        place = np.full(len(rows), -1)
+        place[at] = np.arange(len(at))
+        states: dict[StateKey, State] = {}
+        samples: dict[StateKey, list[str]] = {}
+        best = np.where(np.isnan(labels), np.where(np.isnan(asked.values), wrong > 0, asked.values), labels)
+        for slice_, positions in rows.groups(self.spec.slices).items():
+            own = place[positions]
+            own = np.sort(own[own >= 0])
+            states[RATE, slice_] = verdicts_state({k: v[own] for k, v in columns.items()}, len(positions))
+            bad = own[(best[own] == 1) & ~np.isnan(wrong[own])]
+            samples[RATE, slice_] = rows.ids[at[bad[:SHOWN_SAMPLES]]].tolist()
+        limits: dict[str, tuple[Verdict, str]] = {}
+        if asked.spent:
+            limits[JUDGED] = "budget spent", f"{asked.spent} rows were not judged: the day's budget is spent"
+        if asked.failure is not None:
+            limits[JUDGED] = "failed", asked.failure
+        return Measured(states, samples, asked.notes, asked.usage, limits)
+
+    def _ask(self, rows: WindowRows, at: Rows, tools: Tools) -> _Asked:
+        nothing = np.full(len(at), np.nan)
+        if self._given.judge is None:
+            return _Asked(nothing, nothing, Usage())
+        strata = rows.once("strata", lambda: strata_of(rows.slice_values, len(rows)))
+        size = share_of_day(self._given.sample, rows.start, rows.end - rows.start)
+        drawn = draw(rows.hashes[at], strata[at], size, floor=self._given.floor)
+        values, chances = nothing.copy(), nothing.copy()
+        chances[drawn.rows] = drawn.probabilities
+        try:
+            judge = tools.judge(self._given.judge, self._given.model)
+        except InputError as error:  # no key, no model: what the embedded model says is not lost for that
+            return _Asked(values, chances, Usage(), failure=str(error))
+        asked = _samples(rows, at[drawn.rows])
+        usage, spent, reasons = Usage(), 0, set()
+        for start in range(0, len(asked), _AT_A_TIME):
+            for offset, verdict in enumerate(judge.judge(asked[start : start + _AT_A_TIME])):
+                usage += verdict.usage
+                if verdict.value is not None:
+                    values[drawn.rows[start + offset]] = float(verdict.value < _WHOLE)
+                elif (verdict.reason or "").startswith(SPENT):
+                    spent += 1
+                else:
+                    reasons.add(verdict.reason)
+        notes = (
+            [f"{self.address}: the judge gave no verdict on some rows: {sorted(map(str, reasons))[0]}"]
+            if reasons
+            else []
+        )
+        return _Asked(values, chances, usage, spent, notes)
+
+    def signals(self, states: States, beside: Beside) -> list[Signal]:
+        """The rate by the best stage, and what each stage says by itself."""
+        found = []
+        for (_, slice_), state in states.items():
+            for key, made in self._stages(state.arrays).items():
+                found.append(Signal(key, slice_, made, *self.enough(made, slice_)))
+        return found
+
+    def _stages(self, columns: Mapping[str, Any]) -> dict[str, Estimate]:
+        confidence = self.monitor.confidence
+        wrong, claims = columns["embedded"], columns["claims"]
+        verdict = np.where(np.isnan(wrong), np.nan, wrong > 0)
+        made = {
+            EMBEDDED: _plain(
+                verdict, "rate of answers in which the embedded model finds an unsupported claim", confidence
+            )
+        }
+        made[CLAIMS] = _ratio(wrong, claims, confidence)
+        asked = np.flatnonzero(~np.isnan(columns["chance"]))
+        labelled = np.flatnonzero(~np.isnan(columns["label"]))
+        judged = int((~np.isnan(columns["judge"])).sum())
+        made[RATE] = made[EMBEDDED]
+        if len(asked):
+            drawn = Drawn(asked, columns["judge"][asked], columns["chance"][asked])
+            made[JUDGED] = two_phase_mean(
+                verdict, drawn, bounds=(0.0, 1.0), confidence=confidence,
+                estimand="rate of answers in which the judge finds an unsupported claim",
+            ).estimate  # fmt: skip
+        if judged:
+            made[RATE] = made[JUDGED]
+        if len(labelled) >= _ENOUGH_LABELS:
+            made[RATE] = _labelled(columns, verdict, asked if judged else None, confidence) or made[RATE]
+        return made
+
+
+def _labelled(
+    columns: Mapping[str, Any], verdict: FloatArray, asked: Rows | None, confidence: float
+) -> Estimate | None:
+    """The rate that people would find, by every stage; None where too few of the judged rows have a label."""
+    labels = columns["label"]
+    among = np.arange(len(labels)) if asked is None else asked
+    at = among[~np.isnan(labels[among])]
+    if len(at) < _ENOUGH_LABELS:
+        return None
+    middle = None if asked is None else Drawn(asked, columns["judge"][asked], columns["chance"][asked])
+    chances = None if asked is None else columns["chance"][at]
+    return two_phase_mean(
+        verdict, Drawn(at, labels[at], chances), middle=middle, bounds=(0.0, 1.0), confidence=confidence,
+        estimand="rate of answers in which people find an unsupported claim",
+    ).estimate  # fmt: skip
+
+
+def _plain(values: FloatArray, estimand: str, confidence: float) -> Estimate:
+    from evalkit.monitoring.states import moments_in
+
+    state = scored(values, low=0.0, high=1.0)
+    return estimate(moments_in(state), Quantity(0.0, 1.0, estimand=estimand), confidence=confidence)
+
+
+def _ratio(wrong: FloatArray, claims: FloatArray, confidence: float) -> Estimate:
+    from metrics.base import Scores
+
+    n = len(wrong)
+    table = Scores(range(n), wrong, claims, np.ones(n), None, ())  # type: ignore[arg-type]
+    quantity = Quantity(0.0, 1.0, estimand="rate of claims that the embedded model finds unsupported")
+    return estimate(moments_of(table, low=0.0, high=1.0), quantity, confidence=confidence)
+
+
+def _embedded(rows: WindowRows, at: Rows) -> tuple[FloatArray, FloatArray]:
+    """Unsupported claims and all claims of each row ``[k]``; NaN where there is nothing to judge."""
+    from judges.groundedness import groundedness_model
+
+    outputs = [text or "" for text in rows.lists("output", at)]
+    contexts = [context or [] for context in rows.lists("context", at)]
+    found = groundedness_model().judge(outputs, contexts)
+    known = np.array([each.reason is None for each in found], dtype=bool)
+    wrong = np.array([float(sum(not claim.supported for claim in each.claims)) for each in found])
+    claims = np.array([float(len(each.claims)) for each in found])
+    return np.where(known, wrong, np.nan), np.where(known, claims, np.nan)
+
+
+def _samples(rows: WindowRows, at: Rows) -> list[Sample]:
+    columns = {name: rows.lists(name, at) for name in ("prompt", "output", "context", "error")}
+    return [
+        Sample(
+            id=str(rows.ids[row]),
+            output=columns["output"][place],
+            prompt=columns["prompt"][place],
+            context=tuple(columns["context"][place] or ()),
+            error=columns["error"][place],
+        )
+        for place, row in enumerate(at.tolist())
+    ]

@@ -1,0 +1,26 @@
+"""The REST API under ``/evalkit/api/v1``: `router` for the server's application.
+
+Who asks is known by `registry.actors.intent`; every route says by `evalkit.server.identity.needs` which role it wants.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from evalkit.server.api import audit, decisions, evaluations, models, policies, records
+
+PREFIX = "/evalkit/api/v1"
+
+router = APIRouter(prefix=PREFIX)
+for part in (
+    models.router,
+    evaluations.router,
+    evaluations.uploads,
+    decisions.router,
+    policies.router,
+    audit.router,
+    records.router,
+):
+    router.include_router(part)
+
+__all__ = ["PREFIX", "router"]

@@ -1,0 +1,47 @@
+"""``/audit``: who registered, judged, approved and promoted what, and whether the books are as they were written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import Query
+from sqlalchemy import select
+
+from evalkit.server.api.models import Anybody
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import new_router
+from evalkit.server.api.schema import AuditEntry, AuditReportOut, Limit, Page
+from registry.audit import verify as follow
+from registry.database import reading
+from registry.tables import DEFAULT_WORKSPACE, AuditRow
+
+router = new_router("audit")
+After = Annotated[int, Query(ge=0, le=2**62, alias="cursor", description="`next` of the page before.")]
+
+
+@router.get("/audit", dependencies=[Anybody], summary="Entries of the audit")
+def list_entries(
+    project: InProject,
+    after: After = 0,
+    limit: Limit = 200,
+    name: Annotated[str | None, Query(max_length=256, description="Of one model only.")] = None,
+) -> Page[AuditEntry]:
+    """Oldest first, with their hashes."""
+    query = select(AuditRow).where(AuditRow.workspace == DEFAULT_WORKSPACE, AuditRow.seq > after)
+    if name is not None:
+        query = query.where(AuditRow.name == name)
+    with reading(project.engine) as session:
+        rows = list(session.scalars(query.order_by(AuditRow.seq).limit(limit + 1)))
+        items = [AuditEntry.model_validate({**json.loads(row.entry), "hash": row.hash}) for row in rows[:limit]]
+    return Page(items=items, next=str(items[-1].seq) if len(rows) > limit else None)
+
+
+@router.get("/audit/verify", dependencies=[Anybody], summary="Follow the chain")
+def verify(project: InProject) -> AuditReportOut:
+    """Find and locate every change to the chain and to what it witnessed; anchors of the server are taken along."""
+    from evalkit.anchors import known_anchors
+
+    report = follow(project.engine, anchors=known_anchors(settings=project.settings))
+    return AuditReportOut.model_validate({**asdict(report), "intact": report.intact})

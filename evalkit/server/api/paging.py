@@ -1,0 +1,52 @@
+"""Pages of rows: newest first, with a cursor that stays valid while rows are added."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from sqlalchemy import Engine, Select, tuple_
+
+from metrics.errors import InputError
+from registry.database import reading
+
+
+def page(
+    engine: Engine, query: Select[Any], table: Any, cursor: str | None, limit: int
+) -> tuple[list[Any], str | None]:
+    """Rows of a page, newest first, and the cursor of the next one."""
+    if cursor is not None:
+        made, key = _decode(cursor)
+        query = query.where(tuple_(table.created_at, table.id) < tuple_(made, key))
+    query = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
+    with reading(engine) as session:
+        rows = list(session.scalars(query))
+        session.expunge_all()
+    shown = rows[:limit]
+    return shown, _encode(shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
+
+
+def cut(items: list[Any], cursor: str | None, limit: int) -> tuple[list[Any], str | None]:
+    """A page of a list that is short enough to be read whole, by place."""
+    start = 0
+    if cursor is not None:
+        start, _ = _decode(cursor)
+    end = start + limit
+    return items[start:end], _encode(end, "") if end < len(items) else None
+
+
+def _encode(number: int, key: str) -> str:
+    return base64.urlsafe_b64encode(f"{number}:{key}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[int, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        number, _, key = text.partition(":")
+        found = int(number)
+        if not (0 <= found < 2**62 and len(key) <= 36 and key.isprintable()):
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise InputError(f"the cursor '{cursor[:40]}' is none of this API's; leave it out to start again") from None
+    return found, key

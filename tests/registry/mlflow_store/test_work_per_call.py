@@ -1,0 +1,204 @@
+"""What a gated call does no more than it must, and still must: statements, policies read before the lock, files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+from sqlalchemy import event
+
+from registry import audit
+from registry.actors import ROLES, Actor, acting
+from registry.artifacts import folder_digest
+from registry.database import connect
+from registry.mlflow_store import build_store, files
+from registry.mlflow_store.files import FolderDigests
+from registry.policy import Policy, set_policy
+from registry.store import Registry
+from registry.suite import Suite
+
+LONG_AGO = 10**18
+
+
+@pytest.fixture
+def url(database_url: str, empty_store: Path) -> str:
+    if database_url.startswith("sqlite"):
+        shutil.copyfile(empty_store, database_url.removeprefix("sqlite:///"))
+    return database_url
+
+
+@pytest.fixture
+def store(url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A store with the model `m`, whose versions 1 and 2 are registered."""
+    monkeypatch.chdir(tmp_path)
+    made = build_store(f"evalkit+{url}")
+    registry = Registry(url, artifact_root=tmp_path / "artifacts")
+    for text in ("a", "b"):
+        (folder / "outputs.jsonl").write_text(f'{{"id": "1", "output": "{text}", "expected": ["a"], "language": "en"}}')
+        registry.register("m", model=str(folder / "outputs.jsonl"), suite=Suite.load(folder / "suite.yaml"))
+    registry.close()
+    yield made
+    made.engine.dispose()
+
+
+def rule(url: str, **changes: Any) -> None:
+    engine = connect(url)
+    set_policy(engine, Policy("m", **changes), actor="admin")
+    engine.dispose()
+
+
+def promote(store: Any, version: str) -> None:
+    with acting(Actor("ann", ROLES), override="measured"):
+        store.set_registered_model_alias("m", "champion", version)
+
+
+@pytest.mark.slow
+def test_few_statements(store: Any, url: str):
+    rule(url)
+    promote(store, "1")
+    seen: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
+    event.listen(store.engine, "commit", lambda _: seen.append("COMMIT"))
+    promote(store, "2")
+    own = [statement for statement in seen if "evalkit_" in statement]
+    assert seen.count("COMMIT") == 1
+    assert len(own) <= 11, own
+    assert len(seen) <= 18, seen
+
+
+@pytest.mark.slow
+def test_a_policy_that_changes_before_the_lock_rules(store: Any, url: str, monkeypatch: pytest.MonkeyPatch):
+    rule(url, aliases=("production",))
+    promote(store, "1")
+    lock = audit.lock
+
+    def late(session: Any, workspace: str) -> Any:
+        monkeypatch.setattr(audit, "lock", lock)
+        rule(url, aliases=("production", "champion"))
+        return lock(session, workspace)
+
+    monkeypatch.setattr(audit, "lock", late)
+    with pytest.raises(MlflowException, match="evalkit refuses"):
+        store.set_registered_model_alias("m", "champion", "2")
+    assert int(store.get_model_version_by_alias("m", "champion").version) == 1
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "weights.bin").write_bytes(b"0123")
+    return place
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One item for each time that files are read."""
+    counted: list[int] = []
+    real = files.artifact_digest
+    monkeypatch.setattr(files, "artifact_digest", lambda **given: counted.append(1) or real(**given))
+    return counted
+
+
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_SETTLED_NS", -LONG_AGO)
+
+
+def test_files_at_rest_are_read_once(model: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch):
+    settle(monkeypatch)
+    digests = FolderDigests()
+    assert digests(model) == digests(model) == folder_digest(model)
+    assert len(readings) == 1
+
+
+def test_files_just_written_are_not_remembered(model: Path, readings: list[int]):
+    digests = FolderDigests()
+    assert digests(model) == digests(model)
+    assert len(readings) == 2
+
+
+def rewrite(model: Path) -> None:
+    """Other bytes of the same length in the same file, with its old time of modification put back."""
+    file = model / "weights.bin"
+    before = file.stat()
+    time.sleep(0.02)  # file systems count in steps; outside a test only files at rest for long are remembered
+    with file.open("r+b") as stream:
+        stream.write(b"4567")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_ino, file.stat().st_size, file.stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
+
+
+CHANGES = {
+    "rewritten": rewrite,
+    "added": lambda model: (model / "more.bin").write_bytes(b"1"),
+    "removed": lambda model: (model / "other.bin").unlink(),
+    "renamed": lambda model: (model / "other.bin").rename(model / "another.bin"),
+    "replaced": lambda model: shutil.copy2(model / "weights.bin", model / "t").rename(model / "other.bin"),
+    "linked": lambda model: ((model / "other.bin").unlink(), (model / "other.bin").symlink_to(model / "weights.bin")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_seen(model: Path, change: str, monkeypatch: pytest.MonkeyPatch):
+    settle(monkeypatch)
+    (model / "other.bin").write_bytes(b"8901")
+    digests = FolderDigests()
+    before = digests(model)
+    CHANGES[change](model)
+    assert digests(model) == folder_digest(model) != before
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(model: Path, monkeypatch: pytest.MonkeyPatch):
+    settle(monkeypatch)
+    real, digests = files.artifact_digest, FolderDigests()
+
+    def slow(**given: Any) -> str:
+        found = real(**given)
+        rewrite(model)
+        return found
+
+    monkeypatch.setattr(files, "artifact_digest", slow)
+    digests(model)
+    monkeypatch.setattr(files, "artifact_digest", real)
+    assert digests(model) == folder_digest(model)
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("sub/MLmodel", True),
+        ("sub/evalkit/suite.yaml", True),
+        ("registered_model_meta/hidden.bin", True),
+        ("evalkit/suite.yaml", False),
+        (".git/config", False),
+        ("sub/.DS_Store", False),
+    ],
+)
+def test_which_files_count(model: Path, path: str, counts: bool):
+    before = folder_digest(model)
+    (model / path).parent.mkdir(parents=True, exist_ok=True)
+    (model / path).write_text("a: 1")
+    assert (folder_digest(model) != before) is counts
+
+
+def test_few_folders_are_remembered(tmp_path: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch):
+    settle(monkeypatch)
+    monkeypatch.setattr(files, "_REMEMBERED", 2)
+    digests = FolderDigests()
+    for name in ("a", "b", "c", "c", "b", "a"):
+        place = tmp_path / name
+        if not place.exists():
+            place.mkdir()
+            (place / "weights.bin").write_text(name)
+        digests(place)
+    assert len(readings) == 4

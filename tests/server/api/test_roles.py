@@ -1,0 +1,103 @@
+"""Every route, for every role and for nobody: what may be done, and in which shape a refusal comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from evalkit.server.api import PREFIX, router
+
+ROLES = ("viewer", "labeler", "evaluator", "approver", "admin")
+READERS = frozenset(ROLES)
+EVALUATORS = frozenset({"evaluator", "admin"})
+TELLERS = frozenset({"labeler", "evaluator", "admin"})
+APPROVERS = frozenset({"approver", "admin"})
+KEY = "0190b0c8-7c1a-7000-8000-000000000000"
+DIGEST = "sha256:" + "0" * 64
+
+# Method and path to who may, and what to send; nothing here changes anything: what it names is not there
+ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
+    ("GET", "/whoami"): (READERS, None),
+    ("GET", "/models"): (READERS, None),
+    ("GET", "/models/{name}/versions"): (READERS, None),
+    ("POST", "/models/{name}/versions"): (EVALUATORS, {"source": "models:/m-00000000", "suite": "suite: x"}),
+    ("GET", "/models/{name}/versions/{version}"): (READERS, None),
+    ("PUT", "/models/{name}/versions/{version}/suite"): (EVALUATORS, {"suite": "suite: x"}),
+    ("GET", "/suites/{digest}"): (READERS, None),
+    ("POST", "/evaluations"): (EVALUATORS, b"no zip"),
+    ("GET", "/models/{name}/versions/{version}/evaluations"): (READERS, None),
+    ("GET", "/evaluations/{key}"): (READERS, None),
+    ("GET", "/evaluations/{key}/estimates"): (READERS, None),
+    ("POST", "/models/{name}/versions/{version}/requests"): (EVALUATORS, {}),
+    ("GET", "/requests/{key}"): (READERS, None),
+    ("POST", "/models/{name}/versions/{version}/decisions"): (EVALUATORS, {}),
+    ("GET", "/models/{name}/versions/{version}/decisions"): (READERS, None),
+    ("GET", "/decisions/{key}"): (READERS, None),
+    ("PUT", "/models/{name}/aliases/{alias}"): (EVALUATORS | APPROVERS, {"version": 99}),
+    ("DELETE", "/models/{name}/aliases/{alias}"): (APPROVERS, None),
+    ("GET", "/models/{name}/promotions"): (READERS, None),
+    ("POST", "/models/{name}/versions/{version}/approvals"): (APPROVERS, {}),
+    ("GET", "/models/{name}/versions/{version}/approvals"): (READERS, None),
+    ("GET", "/policies"): (READERS, None),
+    ("PUT", "/policies/{pattern}"): (frozenset({"admin"}), {"aliases": ["latest"]}),
+    ("DELETE", "/policies/{pattern}"): (frozenset({"admin"}), None),
+    ("GET", "/calibrations"): (READERS, None),
+    ("POST", "/streams/{stream}/records"): (TELLERS, [{"latency": -1}]),
+    ("GET", "/audit"): (READERS, None),
+    ("GET", "/audit/verify"): (READERS, None),
+}  # fmt: skip
+
+
+def routes() -> set[tuple[str, str]]:
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    app.include_router(router)
+    paths = app.openapi()["paths"]
+    return {(method.upper(), path.removeprefix(PREFIX)) for path, methods in paths.items() for method in methods}
+
+
+def test_every_route_is_in_the_table():
+    assert routes() == set(ROUTES)
+    assert APIRoute is not None
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(ROUTES), ids="-".join)
+def test_who_may(served: Any, method: str, path: str):
+    allowed, body = ROUTES[method, path]
+    path = path.format(
+        name="nobodys", version="99", alias="champion", key=KEY, digest=DIGEST, pattern="nobodys", stream="x"
+    )
+    more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
+    if isinstance(body, bytes):
+        more = {"content": body, "headers": {"content-type": "application/zip"}}
+    query = "?version=99" if method == "DELETE" and "aliases" in path else ""
+
+    nobody = served.request(method, path + query, **more)
+    assert nobody.status_code == 401, nobody.text
+    assert nobody.json()["error"] == "unauthenticated"
+    for role in ROLES:
+        answer = served.request(method, path + query, role, **more)
+        if role in allowed:
+            assert answer.status_code not in {401, 403, 500}, (role, answer.text)
+        else:
+            assert answer.status_code == 403, (role, answer.text)
+            assert "role" in answer.json()["message"]
+        if answer.status_code >= 400:
+            assert set(answer.json()) == {"error", "message"}
+
+
+def test_an_override_needs_an_approver_whatever_the_policy(served: Any):
+    body = {"version": 1, "override": "in a hurry"}
+    refused = served.request("PUT", "/models/bot/aliases/anything", "evaluator", json=body)
+    assert (refused.status_code, refused.json()["error"]) == (403, "forbidden")
+    assert served.request("GET", "/models/bot/versions/1", "viewer").json()["aliases"] == []
+    moved = served.request("PUT", "/models/bot/aliases/anything", "approver", "bea", json=body)
+    assert moved.status_code == 200, moved.text
+    assert (moved.json()["override"], moved.json()["actor"]) == ("in a hurry", "bea")
+    gone = served.request("DELETE", "/models/bot/aliases/anything?version=1", "approver")
+    assert gone.status_code == 200, gone.text
+    again = served.request("DELETE", "/models/bot/aliases/anything?version=1", "approver")
+    assert again.status_code == 422
