@@ -88,6 +88,7 @@ class _Sentence(NamedTuple):
     end: int
     tokens: int
     standing: list[tuple[int, tuple[int, ...]]]
+    present: set[int]
 
 
 def passages(text: str) -> Iterator[Passage]:
@@ -119,11 +120,11 @@ def _read(span: tuple[int, int], tokens: Sequence[str]) -> _Sentence:
             standing.append((at, WORDS[joined]))
         elif places := concepts_of(word):
             standing.append((at, places))
-    return _Sentence(*span, len(tokens), standing)
+    return _Sentence(*span, len(tokens), standing, {place for _, places in standing for place in places})
 
 
 def _passage(*sentences: _Sentence) -> Passage | None:
-    present = {concept for sentence in sentences for _, places in sentence.standing for concept in places}
+    present = sentences[0].present if len(sentences) == 1 else sentences[0].present | sentences[-1].present
     if len(present) < _FEWEST or present.isdisjoint(_CORE):
         return None
     standing: list[tuple[int, tuple[int, ...]]] = []
@@ -186,15 +187,20 @@ THEMES: Mapping[str, re.Pattern[str]] = {
         r"\b(?:you|whoever|reader|anyone)\b"
     ),
 }
-"""What a passage speaks of; each theme has log-odds of its own from which a passage is suspected."""
+"""What a passage must speak of to be suspected at all."""
+
+
+def theme_of(text: str, passage: Passage) -> str | None:
+    """The first of the `THEMES` that a passage of folded text has; None where it has none."""
+    there = (name for name, pattern in THEMES.items() if pattern.search(text, passage.start, passage.end) is not None)
+    return next(there, None)
 
 
 class ConceptModel:
     """Log-odds that a passage speaks of its own judging.
 
     Attributes:
-        threshold: log-odds from which a passage is suspected that has none of the `THEMES`.
-        limits: log-odds from which a passage of a theme is suspected, by theme.
+        threshold: log-odds from which a passage that has one of the `THEMES` is suspected.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -203,8 +209,6 @@ class ConceptModel:
         self._alone = weights.arrays["alone"].astype(np.float64)
         self._together = weights.arrays["together"].astype(np.float64).ravel()
         self._following = weights.arrays["following"].astype(np.float64).ravel()
-        self.limits = {theme: float(weights.facts[theme]) for theme in THEMES}
-        self._lowest = min(self.threshold, *self.limits.values())
 
     def log_odds(self, passage: Passage) -> float:
         """Log-odds of one passage."""
@@ -218,14 +222,8 @@ class ConceptModel:
     def find(self, text: str) -> tuple[str, Passage] | None:
         """The first passage of folded text that is suspected, and its theme; None where there is none."""
         for passage in passages(text):
-            value = self.log_odds(passage)
-            if value < self._lowest:
-                continue
-            if value >= self.threshold:
-                return "its words together", passage
-            for theme, pattern in THEMES.items():
-                if value >= self.limits[theme] and pattern.search(text, passage.start, passage.end) is not None:
-                    return theme, passage
+            if self.log_odds(passage) >= self.threshold and (theme := theme_of(text, passage)) is not None:
+                return theme, passage
         return None
 
 

@@ -1,22 +1,21 @@
-"""Train the learned line of the injection detector, and measure it.
+"""Train the learned line of the injection detector, and measure it: the same weights on every run.
 
-    EVALKIT_TEST_DATA=FOLDER python -m judges.training.injection
+    python -m judges.training.injection
 
-FOLDER holds ``llmbar_*``, ``qags_cnndm``, ``toxicity_davidson`` and ``tinyshakespeare.txt``: honest text. The attacks
-come from a grammar (`judges.training.injection_grammar`). Nothing is learnt from ``alpaca_*``, whose outputs measure
-how often honest text is suspected. Writes ``injection.safetensors`` and its card into ``judges/weights``.
+The attacks come from a grammar (`judges.training.injection_grammar`), the honest text from the same grammar, from our
+own prose (`judges.training.injection_honest_prose`) and from the docstrings of packages in set versions. No output of a
+model, no data set and nothing that the tests or benchmarks measure with is read. Writes ``injection.safetensors`` and
+its card into ``judges/weights``.
 """
 
 from __future__ import annotations
 
 import ast
-import gzip
-import importlib.util
-import json
-import pydoc_data.topics
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,32 +24,30 @@ from numpy.typing import NDArray
 
 from judges.folding import fold
 from judges.injection_concepts import CONCEPTS
-from judges.injection_model import SIZE, THEMES, ConceptModel, Passage, passages
-from judges.training.injection_grammar import ATTACKS, attacks, honest
-from judges.training.toxicity import data_folder
+from judges.injection_model import SIZE, ConceptModel, Passage, passages, theme_of
+from judges.training.injection_grammar import ATTACKS, attacks, honest, honest_paragraphs
 from judges.weights import FOLDER, Weights, save_weights
 from metrics.base import FloatArray
+from metrics.errors import InputError
 
 A_KIND = 1500
 A_FEW = 300
 HONEST_SENTENCES = 20000
 INVERSE_PENALTY = 1.0
 FOLDS = 3
-SPARED = {
-    "threshold": 2, "a grade and the top": 45, "the top and a grade": 8, "this and praise": 7, "a grader": 12,
-    "a reference": 2, "another answer": 0, "a rubric": 0, "a reader and the top": 2,
-}  # fmt: skip
-"""Honest texts, held out, that each threshold lets be suspected."""
+HONEST_PARAGRAPHS = 15000
+HELD_OUT = 5
+"""Paragraphs of docstrings, held out, that reach the threshold before `MARGIN` is added."""
 
-LOWEST = 3.5
-"""Log-odds that a threshold has at least where few honest texts have the theme."""
+MARGIN = 0.0
+"""Log-odds on top: the one number that was moved after a look at how many outputs of `alpaca_*` are suspected."""
 
-DOCUMENTED = ("sklearn", "pandas", "mlflow", "scipy", "sqlalchemy", "click")
-"""Packages whose docstrings are honest text."""
+DOCUMENTED = {"mlflow": "3.17.2", "scikit-learn": "1.9.1", "scipy": "1.17.1", "pandas": "3.0.6"}
+"""Packages whose docstrings are honest text, in the versions of `constraints.txt`."""
 
+_ROOTS = {"scikit-learn": "sklearn"}
 _N = len(CONCEPTS)
 _PAIRS = _N * _N
-_FEW = 5
 _NEVER = -3.0
 """Log-odds below which no honest text sets a threshold."""
 
@@ -63,38 +60,37 @@ class Texts(NamedTuple):
     attack: bool
 
 
-def real_texts(folder: Path) -> list[str]:
-    """Honest texts by people and models."""
-    found: list[str] = []
-    for name in ("natural", "neighbor"):
-        for row in _rows(folder / f"llmbar_{name}.jsonl.gz"):
-            found += [value for key, value in row.items() if isinstance(value, str) and key not in ("id", "label")]
-    found += dict.fromkeys(row["context"] for row in _rows(folder / "qags_cnndm.jsonl.gz"))
-    found += [row["text"] for row in _rows(folder / "toxicity_davidson.jsonl.gz")]
-    found += pydoc_data.topics.topics.values()
-    found += _documentation()
-    found += (folder / "tinyshakespeare.txt").read_text(encoding="utf-8").split("\n\n")
-    return list(dict.fromkeys(found))
+def documentation() -> list[str]:
+    """Paragraphs of docstrings, each once, in a set order."""
+    for name, version in DOCUMENTED.items():
+        try:
+            there = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            there = "none"
+        if there != version:
+            raise InputError(
+                f"the learned line is trained on docstrings of {name} {version}; there is {there}: install that"
+            )
+    return list(dict.fromkeys(chain.from_iterable(map(_paragraphs, DOCUMENTED))))
 
 
-def _documentation() -> Iterator[str]:
-    """What installed packages say about themselves, and docstrings of some."""
-    for name in sorted({dist.metadata["Name"] for dist in metadata.distributions()}):
-        yield from (metadata.distribution(name).read_text("METADATA") or "").split("\n\n")
-    for package in DOCUMENTED:
-        specification = importlib.util.find_spec(package)
-        roots = specification.submodule_search_locations if specification is not None else None
-        for file in sorted(Path(next(iter(roots or ("",)))).rglob("*.py")):
-            if "test" in str(file):
-                continue
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8", errors="replace"))):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                    yield from (ast.get_docstring(node) or "").split("\n\n")
+def _paragraphs(name: str) -> Iterator[str]:
+    listed = metadata.files(name) or ()
+    root = _ROOTS.get(name, name)
+    for file in sorted(listed, key=str):
+        if file.suffix != ".py" or file.parts[0] != root or "test" in str(file):
+            continue
+        for node in ast.walk(ast.parse(Path(str(file.locate())).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                yield from (ast.get_docstring(node) or "").split("\n\n")
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+def digest_of(texts: Iterable[str]) -> str:
+    """``sha256:`` of texts in their order."""
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(text.encode() + b"\0")
+    return f"sha256:{found.hexdigest()}"
 
 
 def read(texts: Iterable[str], *, attack: bool) -> Texts:
@@ -123,7 +119,7 @@ def matrix(given: Sequence[Passage]) -> Any:
     return csr_matrix((np.ones(len(columns), dtype=np.float32), columns, starts), shape=shape)
 
 
-def fit(parts: Sequence[Texts], limits: Mapping[str, float] | None = None) -> Weights:
+def fit(parts: Sequence[Texts], threshold: float = 0.0) -> Weights:
     """Logistic regression with an L2 penalty; an attack's passage weighs as much as three honest ones or more."""
     from sklearn.linear_model import LogisticRegression
 
@@ -138,30 +134,26 @@ def fit(parts: Sequence[Texts], limits: Mapping[str, float] | None = None) -> We
         "together": learnt[_N : _N + _PAIRS].reshape(_N, _N),
         "following": learnt[_N + _PAIRS :].reshape(SIZE, SIZE),
     }
-    found = {name: repr(value) for name, value in (limits or dict.fromkeys(SPARED, 0.0)).items()}
-    return Weights(arrays, {"format": "1", "intercept": repr(float(model.intercept_[0])), **found}, digest="")
+    facts = {"format": "2", "intercept": repr(float(model.intercept_[0])), "threshold": repr(threshold)}
+    return Weights(arrays, facts, digest="")
 
 
-def limits_of(held: Mapping[str, FloatArray]) -> dict[str, float]:
-    """Log-odds per theme that leave as many honest texts suspected as `SPARED` says."""
-    found = {name: float(np.sort(held[name])[::-1][number]) for name, number in SPARED.items()}
-    return {name: max(value, LOWEST if SPARED[name] < _FEW else value) for name, value in found.items()}
+def threshold_from(held: FloatArray) -> float:
+    """Log-odds that `HELD_OUT` of the held-out paragraphs ``[n]`` reach, and `MARGIN` more."""
+    return float(np.sort(held)[-HELD_OUT]) + MARGIN
 
 
-def held_out(parts: Sequence[Texts], real: Texts, folded: Sequence[str]) -> dict[str, FloatArray]:
-    """Highest log-odds ``[texts]`` of any passage with each theme, from models that saw none of its fold."""
+def held_out(parts: Sequence[Texts], real: Texts, folded: Sequence[str]) -> FloatArray:
+    """Highest log-odds ``[texts]`` of any passage that has a theme, from models that saw none of its fold."""
     folds = np.random.default_rng(0).integers(0, FOLDS, len(folded))
-    found = {name: np.full(len(folded), -np.inf) for name in SPARED}
+    found = np.full(len(folded), -np.inf)
     for fold_number in range(FOLDS):
         model = ConceptModel(fit([_part(real, folds != fold_number), *parts]))
         there = _part(real, folds == fold_number)
         for passage, of in zip(there.passages, there.of, strict=True):
             value = model.log_odds(passage)
-            if value < _NEVER:
-                continue
-            for name in SPARED:
-                if name not in THEMES or THEMES[name].search(folded[of], passage.start, passage.end) is not None:
-                    found[name][of] = max(found[name][of], value)
+            if value > found[of] and theme_of(folded[of], passage) is not None:
+                found[of] = value
     return found
 
 
@@ -170,38 +162,68 @@ def _part(given: Texts, chosen: NDArray[np.bool_]) -> Texts:
     return Texts([given.passages[place] for place in places], given.of[places], given.attack)
 
 
-def left_out(real: Texts, plain: Texts, kinds: Mapping[str, Texts], limits: Mapping[str, float]) -> dict[str, float]:
+class Material(NamedTuple):
+    """What is learnt from: paragraphs, honest sentences, attacks by kind, and the digest of all their texts."""
+
+    real: Texts
+    plain: Texts
+    kinds: Mapping[str, Texts]
+    paragraphs: list[str]
+    digest: str
+
+    @property
+    def parts(self) -> list[Texts]:
+        """All of it but the paragraphs."""
+        return [self.plain, *self.kinds.values()]
+
+
+def left_out(given: Material, threshold: float) -> dict[str, float]:
     """Share of each kind's attacks that is found by a model that saw none of the kind."""
     found: dict[str, float] = {}
-    for kind in kinds:
-        model = ConceptModel(fit([real, plain, *(given for other, given in kinds.items() if other != kind)], limits))
+    for kind in given.kinds:
+        others = [texts for other, texts in given.kinds.items() if other != kind]
+        model = ConceptModel(fit([given.real, given.plain, *others], threshold))
         texts = [fold(text) for text in attacks(kind, A_FEW)]
         found[kind] = sum(model.find(text) is not None for text in texts) / len(texts)
     return found
 
 
+def material() -> Material:
+    """Make all texts and read their passages."""
+    paragraphs = documentation()
+    sentences = [*honest(HONEST_SENTENCES), *honest_paragraphs(HONEST_PARAGRAPHS)]
+    written = {kind: list(attacks(kind, A_KIND)) for kind in ATTACKS}
+    return Material(
+        read(paragraphs, attack=False),
+        read(sentences, attack=False),
+        {kind: read(texts, attack=True) for kind, texts in written.items()},
+        paragraphs,
+        digest_of(chain(paragraphs, sentences, *written.values())),
+    )
+
+
 def main(folder: Path = FOLDER) -> None:
     """Train, measure with kinds of attacks and honest texts held out, write weights and card."""
-    given = real_texts(data_folder())
-    folded = [fold(text) for text in given]
-    real = read(given, attack=False)
-    plain = read(honest(HONEST_SENTENCES), attack=False)
-    kinds = {kind: read(attacks(kind, A_KIND), attack=True) for kind in ATTACKS}
-    held = held_out([plain, *kinds.values()], real, folded)
-    limits = limits_of(held)
-    weights = fit([real, plain, *kinds.values()], limits)
-    path = save_weights("injection", weights.arrays, weights.facts, folder)
-    suspected = np.any([held[name] > limits[name] for name in SPARED], axis=0).sum()
-    unseen = left_out(real, plain, kinds, limits)
+    given = material()
+    held = held_out(given.parts, given.real, [fold(text) for text in given.paragraphs])
+    threshold = threshold_from(held)
+    weights = fit([given.real, *given.parts], threshold)
+    path = save_weights("injection", weights.arrays, {**weights.facts, "texts": given.digest}, folder)
+    unseen = left_out(given, threshold)
     card = _CARD.format(
         size=path.stat().st_size / 1000,
         concepts=_N,
-        attacks=A_KIND * len(kinds),
-        kinds=len(kinds),
+        attacks=A_KIND * len(given.kinds),
+        kinds=len(given.kinds),
         honest=HONEST_SENTENCES,
-        real=len(given),
-        suspected=suspected,
-        limits="\n".join(f"| {name} | {value:.2f} | {SPARED[name]} |" for name, value in limits.items()),
+        real=len(given.paragraphs),
+        packages=", ".join(f"{name} {version}" for name, version in DOCUMENTED.items()),
+        digest=given.digest,
+        paragraphs=HONEST_PARAGRAPHS,
+        suspected=int((held >= threshold).sum()),
+        held_out=HELD_OUT,
+        margin=MARGIN,
+        threshold=threshold,
         unseen="\n".join(f"| {name} | {value:.0%} |" for name, value in unseen.items()),
     )
     path.with_suffix(".md").write_text(card, encoding="utf-8")
@@ -213,17 +235,17 @@ _CARD = """# Learned line of the injection detector
 `injection.safetensors`, {size:.0f} kB, made by `python -m judges.training.injection`: a linear model on {concepts}
 concepts of a passage (`judges/injection_concepts.py`), which of them stand near each other and which follow each other.
 
-- **Trained on**: {attacks:,} attacks of {kinds} kinds from our own grammar; {honest:,} honest sentences of our own;
-  {real:,} honest texts: LLMBar's prompts and answers, QAGS articles, the tweets of Davidson et al. 2017,
-  Shakespeare, the Python manual, and what installed packages say about themselves. No text of them is in the file.
+- **Trained on**: {attacks:,} attacks of {kinds} kinds from our own grammar; {honest:,} honest sentences of our own, and
+  {paragraphs:,} paragraphs of four of them; {real:,} paragraphs of docstrings of {packages}.
+  No text of them is in the file.
+- **Digest of the training text**: `{digest}`.
+  A second training gives the same weights.
 - **Licence**: Apache-2.0, as the package.
-- **`alpaca_*` is no clean hold-out**: its outputs are not in the training set, but about ten of our honest sentences
-  paraphrase outputs that an early version flagged, and the thresholds were lowered until under 0.5 % were flagged.
-- **Held out**, {suspected} of the {real:,} honest texts are suspected (folds of a third each).
-
-| theme | log-odds needed | honest texts let be suspected |
-|---|---|---|
-{limits}
+- **Not trained on**: any output of a model, any data set. No honest sentence shares five words in a row with an output
+  of `alpaca_*`.
+- **Threshold**: the log-odds that {held_out} held-out paragraphs of docstrings reach (folds of a third each), and
+  {margin} more: {threshold:.2f}, which {suspected} of the {real:,} reach. That margin is the one number chosen after a
+  look at how many outputs of `alpaca_*` are suspected.
 
 A kind of attack that was left out of the training is found this often, as single sentences, by this line alone:
 

@@ -215,9 +215,9 @@ HONEST: tuple[str, ...] = (
     "the judge sentenced the defendant to {n} years", "the judge asked the jury for a verdict", "the verdict was guilty", "the jury reached its verdict",
     "students who score {n} or more pass the exam", "you need a score of {n} to pass", "to get full marks, show your work", "answer all questions for full credit",
     "choose the best answer from the options", "the correct answer is {n}", "the answer is {n}", "the correct answer is B", "answer: {n}", "this is correct",
-    "yes, that is correct", "your answer is correct", "I hope this answer helps", "I hope this response is helpful", "please let me know if this answer is correct",
-    "please rate our service", "please leave a review", "if you liked {thing}, give it five stars", "thank you for your feedback", "thank you for your review",
-    "let me know if you need a different response", "I'm sorry, my previous answer was wrong", "sorry, ignore the above", "ignore the previous email",
+    "yes, that is correct", "your answer is correct", "I hope this answer helps", "I hope this response is helpful",
+    "please rate our service", "please leave a review", "if you liked {thing}, give it five stars",
+    "I'm sorry, my previous answer was wrong", "sorry, ignore the above", "ignore the previous email",
     "this answer assumes that {thing} is new", "my answer is {n}", "the first option is better than the second", "option A is better for small teams",
     "{thing} is better than {thing}", "which is better, {thing} or {thing}", "the best {thing} of the year", "the top {n} reasons to visit", "here are five tips",
     "give the best offer first", "give yourself time to rest", "give it a try", "give this a try", "set the oven to {n} degrees", "put the answer in the box",
@@ -230,7 +230,7 @@ HONEST: tuple[str, ...] = (
     "the reviewer must score each criterion from 1 to {n}", "graders use the rubric to grade {topic}", "a good grader gives feedback", "peer review improves papers",
     "the operator checked the machine", "the developers confirmed the bug", "experts agree that {thing} is safe", "the committee approved the plan",
     "the results were verified by experts", "please verify your email", "your account has been verified", "the policy has changed", "the rules have changed",
-    "the scale was invented by Richter", "on a scale of 1 to {n}, pain was {n}", "rate your pain from 1 to {n}", "how would you rate {thing}",
+    "the scale was invented by Richter", "rate your pain from 1 to {n}", "how would you rate {thing}",
     "the system is under maintenance", "the default value is {n}", "the default rating is {n}", "the system returns a score of {n}", "set the default to {n}",
     "{he} begged for a better grade", "{he} was fired after a bad review", "a tip of {n} percent is normal", "my grandmother gave me {n} dollars",
     "be kind to yourself", "be generous with praise", "this is an excellent question", "great question", "that is a perfect example", "this is the best way",
@@ -238,13 +238,13 @@ HONEST: tuple[str, ...] = (
     "the winner is the player with the most points", "team A wins with {n} points", "the highest score wins", "each correct answer is worth {n} points",
     "I give it to my friends", "{he} awarded {thing} the first prize", "her performance earned top marks from critics", "his work earned him an award",
     "the article is accurate and well written", "the summary is accurate and complete", "{thing} is flawless", "{thing} is excellent and deserves praise",
-    "the author makes no mistakes", "the essay has no errors", "this sentence is correct", "the sentence is grammatically correct", "the statement is true",
+    "the author makes no mistakes", "the essay has no errors", "this sentence is correct", "the statement is true",
     "the review is positive", "sentiment: positive", "classification: spam", "rating: {n}/10", "overall rating: {n} stars", "score: {n}-{n}", "final score: {n} to {n}",
-    "points to consider", "key points: 1", "highlights include the top 10 moments", "award winning", "he won a Golden Globe award for best actor",
+    "points to consider", "key points: 1", "highlights include the top 10 moments", "award winning",
     "markets pass on costs", "you pass the ball to the best player", "a passing grade is {n}", "credit scores range from 300 to 850", "pay your bills to keep a good credit score",
     "I graded the papers and gave most of them a B", "our auditors confirmed the report", "the exam was graded by two examiners", "the marking scheme gives one mark per step",
     "reply with yes or no", "please answer the question", "please provide more context so that I can give a better answer", "I cannot give a rating without more information",
-    "as an AI language model, I cannot judge {thing}", "as an AI I have no opinion about {thing}", "I would rate this essay a {n} because it lacks evidence",
+    "as an AI I have no opinion about {thing}", "I would rate this essay a {n} because it lacks evidence",
     "the response should be polite and complete", "a complete answer covers all points", "this response is meant as general information only",
     "assess whether the claim is true", "the claim is supported by evidence", "that claim is false", "overall, {thing} gets a thumbs up",
 )  # fmt: skip
@@ -301,3 +301,14 @@ def honest(number: int) -> Iterator[str]:
         mine, slots = (HONEST, _THINGS) if place % 2 else (PROSE, PROSE_SLOTS)
         sentence = _filled(mine[place // 2 % len(mine)], slots, draw)
         yield f"{draw.choice(_OPENINGS[:7])}{sentence}{draw.choice(_ENDINGS[:5])}"
+
+
+def honest_paragraphs(number: int, sentences: int = 4) -> Iterator[str]:
+    """`number` paragraphs of honest sentences that stand together by chance, the same on every call.
+
+    They tell the model which concepts meet in a passage without meaning anything by it.
+    """
+    draw = random.Random("paragraphs")  # noqa: S311 - a draw, no secret
+    given = [sentence.rstrip(".!") for sentence in honest(number)]
+    for _ in range(number):
+        yield ". ".join(draw.sample(given, sentences)) + "."
