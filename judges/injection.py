@@ -7,7 +7,7 @@ with the reason `SUSPECTED_INJECTION`, listed for a person, and its rate is the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -57,12 +57,13 @@ def find_injection(text: str) -> Suspicion | None:
         if len(run[0]) > _LONG_RUN and _LETTER.search(text, run.end(), run.end() + _NEAR):
             return Suspicion("padding", run[0][:1] * 20)
     plain = fold(text)
-    words = frozenset(_WORD.findall(plain))
+    read = _WORD.findall(plain)
+    words = frozenset(read)
     begun = beginnings(words)
     found = _suspicion(plain, words, begun)
     if found is None:
         found = next(filter(None, _disguised(text, plain, begun)), None)
-    return found or _spread(plain) or _learned(plain)
+    return found or _spread(plain, read) or _learned(plain)
 
 
 _RUNS = re.compile(r"([^\s\w])\1*+")
@@ -107,21 +108,21 @@ def _disguised(text: str, plain: str, begun: Set[str]) -> Iterator[Suspicion | N
         yield found and Suspicion(f"{found.rule} ({kind})", found.passage)
 
 
-def _spread(plain: str) -> Suspicion | None:
-    """What single letters say, and words that are written as one."""
+def _spread(plain: str, read: Sequence[str]) -> Suspicion | None:
+    """What single letters say, and words that are written as one; `read` are all words of folded text."""
     spread = compacted(plain)
     if spread and (hit := COMPACT.search(spread)) is not None:
         return Suspicion("letters written apart", hit[0])
-    for begun in initials(plain):
+    for begun in initials(plain, read):
         if (hit := COMPACT.search(begun)) is not None:
             return Suspicion("first or last letters", hit[0])
-    joined = _written_as_one(plain)
+    joined = _written_as_one(plain, read)
     return None if joined is None else Suspicion("words written as one", joined)
 
 
-def _written_as_one(plain: str) -> str | None:
+def _written_as_one(plain: str, read: Sequence[str]) -> str | None:
     """An order whose words are run together or torn apart, but not one with its words as they should be."""
-    joined = JOINED.findall("".join(_WORD.findall(plain)))
+    joined = JOINED.findall("".join(read))
     return joined[0] if joined and len(joined) > len(SPACED.findall(plain)) else None
 
 

@@ -11,9 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from judges.injection_concepts import BEGINNINGS, CONCEPTS, EXPRESSIONS, FIRST_WORDS, WORDS
 from judges.weights import Weights, load_weights
 
@@ -41,9 +38,8 @@ _CORE = frozenset(
         "reference", "rules", "better", "worse", "lenient", "deduct", "top", "five", "quality", "stake", "matches", "correct",
     )
 )  # fmt: skip
+_SIGNS = frozenset(max(words.split(), key=len) for words in EXPRESSIONS if not _CORE.isdisjoint(WORDS[words]))
 _FEWEST = 2
-
-Places = NDArray[np.int64]
 
 
 class Passage(NamedTuple):
@@ -93,19 +89,32 @@ class _Sentence(NamedTuple):
 
 def passages(text: str) -> Iterator[Passage]:
     """The sentences of folded text, and neighbours together, that can speak of judging."""
+    speaking = {token for token in _TOKEN.findall(text) if _may_speak(token)}
+    if not speaking:
+        return
+    spans = [found.span() for found in _SENTENCE.finditer(text) if _TOKEN.search(found[0]) is not None]
+    speaks = [any(token in sentence for token in speaking) for sentence in (text[start:end] for start, end in spans)]
     before: _Sentence | None = None
-    for found in _SENTENCE.finditer(text):
-        tokens = _TOKEN.findall(text, found.start(), found.end())
-        if not tokens:
+    for place, (start, end) in enumerate(spans):
+        if not any(speaks[max(0, place - 1) : place + 2]):
+            before = None
             continue
-        for start in range(0, max(1, len(tokens) - LONGEST // 2), LONGEST // 2):
-            sentence = _read((found.end() - len(found[0].lstrip()), found.end()), tokens[start : start + LONGEST])
+        tokens = _TOKEN.findall(text, start, end)
+        span = end - len(text[start:end].lstrip()), end
+        for first in range(0, max(1, len(tokens) - LONGEST // 2), LONGEST // 2):
+            sentence = _read(span, tokens[first : first + LONGEST])
             if (one := _passage(sentence)) is not None:
                 yield one
-            joins = start == 0 and before is not None and before.tokens + sentence.tokens <= LONGEST
+            joins = first == 0 and before is not None and before.tokens + sentence.tokens <= LONGEST
             if joins and before is not None and (both := _passage(before, sentence)) is not None:
                 yield both
             before = sentence
+
+
+@lru_cache(maxsize=1 << 16)
+def _may_speak(token: str) -> bool:
+    """Whether a token has, or is the longer word of an expression that has, a concept without which nothing is found."""
+    return token in _SIGNS or not _CORE.isdisjoint(concepts_of(token))
 
 
 def _read(span: tuple[int, int], tokens: Sequence[str]) -> _Sentence:
@@ -206,18 +215,18 @@ class ConceptModel:
     def __init__(self, weights: Weights) -> None:
         self.threshold = float(weights.facts["threshold"])
         self._intercept = float(weights.facts["intercept"])
-        self._alone = weights.arrays["alone"].astype(np.float64)
-        self._together = weights.arrays["together"].astype(np.float64).ravel()
-        self._following = weights.arrays["following"].astype(np.float64).ravel()
+        self._alone: list[float] = weights.arrays["alone"].tolist()
+        self._together: list[float] = weights.arrays["together"].ravel().tolist()
+        self._following: list[float] = weights.arrays["following"].ravel().tolist()
 
     def log_odds(self, passage: Passage) -> float:
         """Log-odds of one passage."""
-        parts = (
-            (self._alone, passage.present),
-            (self._together, passage.together),
-            (self._following, passage.following),
+        return (
+            self._intercept
+            + sum([self._alone[place] for place in passage.present])
+            + sum([self._together[place] for place in passage.together])
+            + sum([self._following[place] for place in passage.following])
         )
-        return self._intercept + sum(float(weights[list(places)].sum()) for weights, places in parts)
 
     def find(self, text: str) -> tuple[str, Passage] | None:
         """The first passage of folded text that is suspected, and its theme; None where there is none."""

@@ -7,7 +7,8 @@ import binascii
 import codecs
 import html
 import re
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
+from operator import itemgetter
 from urllib.parse import unquote
 
 from judges.folding import fold, lookalikes, unleeted
@@ -182,14 +183,14 @@ def _says_more(view: str, begun: Set[str]) -> bool:
     return not (beginnings(_WORD.findall(view)) - begun).isdisjoint(VOCABULARY)
 
 
-def initials(plain: str) -> Iterator[str]:
-    """First letters of the lines of folded text, and their last letters."""
+def initials(plain: str, words: Iterable[str]) -> Iterator[str]:
+    """First letters of the lines of folded text, their last letters, and the first letters of its words."""
     lines = [line.strip(" -*>#\t") for line in plain.splitlines()]
     lines = [line for line in lines if line]
     if len(lines) >= _FEWEST_LINES:
         yield "".join(line[0] for line in lines)
         yield "".join(line.rstrip(".,;:!?")[-1:] for line in lines)
-    yield "".join(word[0] for word in _WORD.findall(plain))
+    yield "".join(map(itemgetter(0), words))
 
 
 def _rejoined(text: str) -> Iterator[tuple[str, str]]:
