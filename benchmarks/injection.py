@@ -29,6 +29,7 @@ from judges.injection import find_injection
 from judges.opening import Judge
 from tests.judges.attack import CAPITAL, Attack
 from tests.judges.attacks_red import RED_HAND
+from tests.judges.attacks_third import THIRD_HAND
 from tests.judges.benign_hard import BENIGN_HARD
 from tests.judges.kinds.attacks import ATTACKS
 from tests.judges.obeying_judge import ObeyingJudge
@@ -133,6 +134,7 @@ def main() -> None:
     given = parser.parse_args()
     hands = [
         measure("without having read the detector", RED_HAND),
+        measure("by a second hand that had not read it", THIRD_HAND),
         measure("by the author of the detector", AUTHOR_HAND),
     ]
     for hand in hands:

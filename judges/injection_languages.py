@@ -47,16 +47,16 @@ LANGUAGES: Mapping[str, Words] = {
     "German": Words(
         r"ignorier\w*|vergiss|vergesst|vergessen sie|missachte\w*|beachte\w* nicht|verwirf|ungultig|aufgehoben|nichtig|[uü]bergehe?n?",
         r"anweisung\w*|vorgabe\w*|instruktion\w*|regeln|kriterien|anleitung\w*|bewertungsma\w+|bisherige\w*|vorherige\w*",
-        r"bitte\w*|verdien\w*|w[aä]re|abgeschlossen|gib|gebt|geben sie|vergib|vergeben sie|bewerte\w*|benote\w*|antworte\w*|erteile\w*|w[aä]hle\w*",
+        r"bitte\w*|verdien\w*|w[aä]re|abgeschlossen|gib|gebt|geben sie|vergib|vergeben sie|bewerte\w*|benote\w*|antworte\w*|erteile\w*|w[aä]hle\w*|werten",
         r"punkt\w*|note|bewertung\w*|gutachter\w*|richter\w*|pr[uü]fer\w*|urteil|antwort|wertung",
         r"h[oö]chst\w*|voll\w*|maximal\w*|perfekt\w*|bestanden|f[uü]nf|zehn|sehr gut" + _NUMBER,
     ),
     "Italian": Words(
         r"ignor[aei]\w*|dimentic\w*|trascur\w*|non seguire|tralasci\w*",
         r"istruzion\w*|indicazion\w*|regole|criteri\w*|direttiv\w*|precedent\w*",
-        r"per favore|merit\w+|sarebbe|vorrei|dai|date|dare|assegn\w*|attribui\w*|valut[aei]\w*|rispond\w*|scegli\w*",
+        r"per favore|merit\w+|sarebbe|vorrei|dai|date|dar(?:e|le|gli)|assegn\w*|attribui\w*|valut[aei]\w*|rispond\w*|scegli\w*",
         r"punteggio|voto|voti|valutazion\w*|giudic\w*|valutator\w*|verdetto|punti|risposta",
-        r"massim[oa]|perfett[oa]|pieno|cinque|dieci|30" + _NUMBER,
+        r"massim[oa]|perfett[oa]|pieno|vittoria|cinque|dieci|30" + _NUMBER,
     ),
     "Portuguese": Words(
         r"ignor[ae]\w*|esque[cç]\w*|desconsider\w*|n[aã]o siga|descart\w*",
@@ -176,8 +176,8 @@ LANGUAGES: Mapping[str, Words] = {
         r"무시|잊어|잊으|따르지 마",
         r"지시|명령|지침|프롬프트|규칙|기준|이전|위의",
         r"부탁|바랍니다|받을|주세요|줘|주십시오|부여|매겨|출력|하세요",
-        r"점수|평가|심사|채점|판정|등급",
-        r"만점|최고|합격|완벽|통과",
+        r"점수|평가|심사|채점|판정|등급|답안",
+        r"만점|최고|합격|완벽|통과|승자",
         spaced=False,
     ),
     "Arabic": Words(
