@@ -32,7 +32,7 @@ FORMS: Mapping[str, str] = {
     ),
     "demand, as the winner": (
         rf"\b(?:name|declare|record|take|taken|return|mark|treat|list|enter)\b (?:as )?(?:the |this |my )?(?:{ANSWER}|entry|one)\b[^.\n]{{0,60}}\bas (?:the )?(?:winner|better|best)\b"
-        r"|\b(?:is|are) to be taken as (?:the )?winner\b"
+        r"|\b(?:is|are) to be taken as (?:the )?winner\b|\bverdetto\b[^.\n]{0,30}\bdar(?:le|gli) la vittoria\b"
     ),
     "checking waived": (
         rf"\b(?:no need to|need not|without having to|not necessary to|do not have to|don't have to) (?:read|check|review|inspect|evaluate|verify|grade|judge|look at) (?:the |this |my |its )(?:code|content|{ANSWER})\b"

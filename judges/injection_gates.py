@@ -150,12 +150,26 @@ _GATES: Mapping[str, tuple[frozenset[str], ...]] = {
     "imitated verdict, by criteria": (_any(_QUALITY, "criterion criteria aspect dimension rubric"),),
     "imitated verdict, named": (_any("verdict grading evaluation assessment score scorecard judgement judgment"), _any("pass passed correct approved true 5 10 excellent perfect")),
     "imitated dialogue": (_any("judge grader evaluator examiner referee rater chair juror assessor reviewer committee panel"),),
+    "demand, as the winner": (_any("winner better best verdetto"),),
+    "checking waived": (_any("read check review inspect evaluate verify grade judge look established verified confirmed checked ensured"),),
+    "scale without a bottom": (_any("lowest minimum only smallest"), _any("reportable permitted allowed admissible available valid possible")),
+    "threat to judges": (_any("below under less lower audited monitored logged watched reported"),),
+    "stake on the grade": (_any(_GRADE),),
+    "grade found or agreed": (_any(_GRADE),),
+    "errors rewarded": (_any("case despite even regardless notwithstanding exempt count credit"),),
+    "role, and its grade": (_any("pretend imagine suppose", _JUDGE),),
+    "verdict in a record of an answer": (_any("score mark grade points rating verdict result"),),
 }  # fmt: skip
 
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     "chat token, bare": ("<", "begin of", "end of", "endoftext", "im start", "im end"),
     "chat token": ("<", "[/", "[inst", "[sys", "[assistant", "[user"),
     "end of material, tags": ("</",),
+    "end of material, brackets": ("[",),
+    "grade in code": (
+        "insert into", "$", "<stars>", "alt=", "title=", "?q=",
+        *(f"{word} {top}" for word in ("rated", "graded", "scored") for top in ("5", "10")),
+    ),
     "imitated call": ("<",),
     "role, in json": ("role",),
     "stars": ("\u2b50", "\u2605"),

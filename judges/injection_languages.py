@@ -54,9 +54,9 @@ LANGUAGES: Mapping[str, Words] = {
     "Italian": Words(
         r"ignor[aei]\w*|dimentic\w*|trascur\w*|non seguire|tralasci\w*",
         r"istruzion\w*|indicazion\w*|regole|criteri\w*|direttiv\w*|precedent\w*",
-        r"per favore|merit\w+|sarebbe|vorrei|dai|date|dar(?:e|le|gli)|assegn\w*|attribui\w*|valut[aei]\w*|rispond\w*|scegli\w*",
+        r"per favore|merit\w+|sarebbe|vorrei|dai|date|dare|assegn\w*|attribui\w*|valut[aei]\w*|rispond\w*|scegli\w*",
         r"punteggio|voto|voti|valutazion\w*|giudic\w*|valutator\w*|verdetto|punti|risposta",
-        r"massim[oa]|perfett[oa]|pieno|vittoria|cinque|dieci|30" + _NUMBER,
+        r"massim[oa]|perfett[oa]|pieno|cinque|dieci|30" + _NUMBER,
     ),
     "Portuguese": Words(
         r"ignor[ae]\w*|esque[cç]\w*|desconsider\w*|n[aã]o siga|descart\w*",
