@@ -37,10 +37,8 @@ INVERSE_PENALTY = 1.0
 FOLDS = 3
 HONEST_PARAGRAPHS = 15000
 HELD_OUT = 5
-"""Paragraphs of docstrings, held out, that reach the threshold before `MARGIN` is added."""
-
-MARGIN = 0.0
-"""Log-odds on top: the one number that was moved after a look at how many outputs of `alpaca_*` are suspected."""
+"""Paragraphs of docstrings, held out, that reach the threshold: the one number that was chosen after a look at how many
+outputs of `alpaca_*` are suspected."""
 
 DOCUMENTED = {"mlflow": "3.17.2", "scikit-learn": "1.9.1", "scipy": "1.17.1", "pandas": "3.0.6"}
 """Packages whose docstrings are honest text, in the versions of `constraints.txt`."""
@@ -139,8 +137,8 @@ def fit(parts: Sequence[Texts], threshold: float = 0.0) -> Weights:
 
 
 def threshold_from(held: FloatArray) -> float:
-    """Log-odds that `HELD_OUT` of the held-out paragraphs ``[n]`` reach, and `MARGIN` more."""
-    return float(np.sort(held)[-HELD_OUT]) + MARGIN
+    """Log-odds that `HELD_OUT` of the held-out paragraphs ``[n]`` reach."""
+    return float(np.sort(held)[-HELD_OUT])
 
 
 def held_out(parts: Sequence[Texts], real: Texts, folded: Sequence[str]) -> FloatArray:
@@ -220,9 +218,7 @@ def main(folder: Path = FOLDER) -> None:
         packages=", ".join(f"{name} {version}" for name, version in DOCUMENTED.items()),
         digest=given.digest,
         paragraphs=HONEST_PARAGRAPHS,
-        suspected=int((held >= threshold).sum()),
         held_out=HELD_OUT,
-        margin=MARGIN,
         threshold=threshold,
         unseen="\n".join(f"| {name} | {value:.0%} |" for name, value in unseen.items()),
     )
@@ -243,9 +239,8 @@ concepts of a passage (`judges/injection_concepts.py`), which of them stand near
 - **Licence**: Apache-2.0, as the package.
 - **Not trained on**: any output of a model, any data set. No honest sentence shares five words in a row with an output
   of `alpaca_*`.
-- **Threshold**: the log-odds that {held_out} held-out paragraphs of docstrings reach (folds of a third each), and
-  {margin} more: {threshold:.2f}, which {suspected} of the {real:,} reach. That margin is the one number chosen after a
-  look at how many outputs of `alpaca_*` are suspected.
+- **Threshold**: {threshold:.2f}, the log-odds that {held_out} of the {real:,} paragraphs of docstrings reach, held out (folds of
+  a third each). That they are {held_out} was chosen after a look at how many outputs of `alpaca_*` are suspected.
 
 A kind of attack that was left out of the training is found this often, as single sentences, by this line alone:
 
