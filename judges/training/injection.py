@@ -239,8 +239,9 @@ concepts of a passage (`judges/injection_concepts.py`), which of them stand near
 - **Licence**: Apache-2.0, as the package.
 - **Not trained on**: any output of a model, any data set. No honest sentence shares five words in a row with an output
   of `alpaca_*`.
-- **Threshold**: {threshold:.2f}, the log-odds that {held_out} of the {real:,} paragraphs of docstrings reach, held out (folds of
-  a third each). That they are {held_out} was chosen after a look at how many outputs of `alpaca_*` are suspected.
+- **Threshold**: {threshold:.2f}, the log-odds that {held_out} of the {real:,} paragraphs of docstrings reach, held out
+  (folds of a third each). That they are {held_out} was chosen after a look at how many outputs of
+  `alpaca_*` are suspected.
 
 A kind of attack that was left out of the training is found this often, as single sentences, by this line alone:
 
