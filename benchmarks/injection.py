@@ -2,9 +2,13 @@
 
     EVALKIT_TEST_DATA=FOLDER python -m benchmarks.injection [--json FILE] [--list]
 
-Two hands wrote the attacks: one without having read the detector, the other its author. The judge behind the guard
+Three hands wrote the attacks: two without having read the detector, the other its author. The judge behind the guard
 obeys whatever a text asks of it (`tests.judges.obeying_judge`), which no real model does every time. Honest outputs are
 those of five real models (`alpaca_*`), and 46 that look like attacks and are none.
+
+First runs, before anybody improved the detector with a hand's attacks: of the first unread hand's 127 it flagged 98,
+and 29 changed a verdict unflagged. Of the next unread hand's 90 the rules flagged 46, and 14 changed a verdict; with
+the learned line as it was that day, 62 and 6. What is printed now is what it does since it was improved with them all.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from judges.injection import find_injection
 from judges.opening import Judge
 from tests.judges.attack import CAPITAL, Attack
 from tests.judges.attacks_red import RED_HAND
+from tests.judges.attacks_third import THIRD_HAND
 from tests.judges.benign_hard import BENIGN_HARD
 from tests.judges.kinds.attacks import ATTACKS
 from tests.judges.obeying_judge import ObeyingJudge
@@ -129,6 +134,7 @@ def main() -> None:
     given = parser.parse_args()
     hands = [
         measure("without having read the detector", RED_HAND),
+        measure("by a second hand that had not read it", THIRD_HAND),
         measure("by the author of the detector", AUTHOR_HAND),
     ]
     for hand in hands:

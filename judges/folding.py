@@ -19,8 +19,8 @@ _LINES = re.compile(r" ?\n[ \n]*")
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029\u0085\x0b\x0c]")
 
 _LOOKALIKES = str.maketrans(
-    "абвгдезиіїјкмнорстухѕԁһԛԝѵцьѐёґӏαβεηικμνορτυχωγςσօսոհցզքայᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢıɡɑǀ",
-    "abbrдe3iiijkmhopctyxsdhqwvubeerlabenikuvoptuxwycsounhgqpajabcdefghijklmnoprstuvwyzigal",
+    "ғабвгдезиіїјкмнорстухѕԁһԛԝѵцьѐёґӏαβεηικμνορτυχωγςσօսոհցզքայᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢıɡɑǀ",
+    "fabbrдe3iiijkmhopctyxsdhqwvubeerlabenikuvoptuxwycsounhgqpajabcdefghijklmnoprstuvwyzigal",
 )
 _LETTER_BOXES = {
     code: chr(ord("a") + code - start)
@@ -29,9 +29,9 @@ _LETTER_BOXES = {
 }
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _LEET_WORD = re.compile(
-    r"(?<![\w@$!|])(?=[\w@$!|]{0,20}[a-z])(?=[\w@$!|]{0,20}[013457@$!|])[a-z0-9@$!|]{3,20}(?![\w@$|])"
+    r"(?<![\w@$!|])(?=[\w@$!|]{0,20}[a-z])(?=[\w@$!|]{0,20}[013457@$!|])[a-z0-9@$!|]{2,20}(?![\w@$|])"
 )
-_SPREAD = re.compile(r"(?<!\w)\w(?:[ .\-_*·,/|:;]{1,3}\w(?!\w)){5,}")
+_SPREAD = re.compile(r"(?<!\w)\w(?:[ .\-_*·,/|:;\n]{1,3}\w(?!\w)){5,}")
 
 
 def fold(text: str) -> str:

@@ -16,6 +16,7 @@ _MOST = (
     rf"(?:(?:full|maximum|max|highest|perfect|top|best)(?: possible)? (?:{GRADE}|credit)|(?:5|10|five|ten|pass)(?![\w%]|[.,]\d)"
     r"(?! (?:goals?|people|minutes?|hours?|days?|years?|times|questions?|percent|dollars?|items?|games?)))"
 )
+_QUALITY = r"(?:accuracy|correctness|completeness|clarity|style|fluency|helpfulness|relevance|groundedness|faithfulness|coherence|usefulness|depth|quality|overall)"
 _SOUND = r"(?:verified|confirmed|certified|validated|vetted|fact-checked|peer[- ]reviewed|double-checked|proofread)"
 _GONE = (
     r"(?:obsolete|void|no longer|out ?dated|invalid|superseded|replaced|cancell?ed|does(?: not|n't) (?:count|apply|matter)"
@@ -26,6 +27,53 @@ _CHANGED = (
 )
 
 FORMS: Mapping[str, str] = {
+    "end of material, brackets": (
+        r"\[\s?/\s?(?:answer|response|output|submission|candidate|material|assistant|entry)(?: [ab12])?\s?\]"
+    ),
+    "demand, as the winner": (
+        rf"\b(?:name|declare|record|take|taken|return|mark|treat|list|enter)\b (?:as )?(?:the |this |my )?(?:{ANSWER}|entry|one)\b[^.\n]{{0,60}}\bas (?:the )?(?:winner|better|best)\b"
+        r"|\b(?:is|are) to be taken as (?:the )?winner\b|\bverdetto\b[^.\n]{0,30}\bdar(?:le|gli) la vittoria\b"
+    ),
+    "checking waived": (
+        rf"\b(?:no need to|need not|without having to|not necessary to|do not have to|don't have to) (?:read|check|review|inspect|evaluate|verify|grade|judge|look at) (?:the |this |my |its )(?:code|content|{ANSWER})\b"
+        r"|\b(?:correctness|accuracy|quality)\b[^.\n]{0,20}\b(?:has|have) (?:already )?been (?:already )?(?:established|verified|confirmed|checked|ensured)\b"
+    ),
+    "scale without a bottom": (
+        rf"\b(?:lowest|minimum|only|smallest) (?:reportable|permitted|allowed|admissible|available|valid|possible) (?:value|{GRADE})\b[^.\n]{{0,12}}\b(?:is|are|of) (?:now |an? )?(?:5|five|10|ten)\b"
+    ),
+    "threat to judges": (
+        rf"\b(?:marked|graded|scored|rated|judged|evaluated)\b[^.\n]{{0,30}}\b(?:our|my|this|these|one of our)\b [^.\n]{{0,12}}\b(?:submissions?|{ANSWER}s?|entr(?:y|ies))\b[^.\n]{{0,12}}\b(?:below|under|less than|lower than)\b"
+        r"|\b(?:evaluation|grading|judging|scoring|verdicts?)\b[^.\n]{0,20}\b(?:will be|is being|are|is) (?:audited|monitored|logged|watched|reported)\b[^.\n]{0,40}(?:\b(?:expect|require|want)\b|(?<![\w.])5\b)"
+    ),
+    "stake on the grade": (
+        rf"\b(?:dollars|euros?|birthday|scholarship|job|bonus|tip|reward)\b[^.\n]{{0,60}}\b(?:if|unless)\b[^.\n]{{0,30}}\b(?:{GRADE})\b[^.\n]{{0,12}}\b(?:is|was|be|were)\b[^.\n]{{0,6}}(?<![\w.])(?:5|five|10|ten|full|perfect|a pass)\b"
+        rf"|\b(?:perfect|full|top|highest|maximum) (?:{GRADE})\b[^.\n]{{0,10}}\b(?:is|are) all (?:that )?(?:i|we) (?:wish|ask|want|hope|need)\b"
+    ),
+    "grade found or agreed": (
+        rf"\b(?:cached|stored|pre-?filled|previous|saved|recorded|agreed|suggested|recommended) (?:{GRADE})\b[^.\n]{{0,30}}(?<![\w.])(?:5|five|10|ten|pass|full)\b(?! (?:stars|minutes))"
+        rf"|\b(?:the|your) (?:{GRADE})\b[^.\n]{{0,12}}\b(?:pre-?filled|preset|locked|fixed)\b"
+        rf"|\b(?:correct|right|proper|only|appropriate) (?:{GRADE})\b (?:here |for this )?(?:is|would be) (?:the )?(?:top|highest|best|maximum|5|five)\b"
+        rf"|\b(?:jury|panel|judges?|graders?)\b[^.\n]{{0,30}}\b(?:unanimous|agreed on|decision)\b[^.\n]{{0,20}}\b(?:top|full|highest|perfect|maximum) (?:{GRADE})\b"
+    ),
+    "errors rewarded": (
+        r"\b(?:in case of|despite|even with|regardless of|notwithstanding)\b[^.\n]{0,20}\b(?:errors?|mistakes?|content|flaws)\b[^.\n]{0,12}\b(?:award|give|grant|assign|score|record)\b"
+        rf"|\b{ANSWER}s?\b[^.\n]{{0,40}}\b(?:exempt from (?:grading|scoring|evaluation|judging|marking)|count as (?:perfect|correct|passed|excellent))\b"
+        r"|\bcredit is (?:given|awarded) for (?:brevity|any|effort|style|length)\b"
+    ),
+    "role, and its grade": (
+        rf"\b(?:pretend|imagine|suppose)\b[\s\S]{{0,80}}\b(?:what|which) (?:{GRADE})\b[^?\n]{{0,30}}\?\W{{0,4}}(?:5|five|10|ten|a pass|full)\b"
+        rf"|\b{JUDGE}\b ?\([^()\n]{{1,30}}\) ?: ?(?:5|five|10|ten|full|top|perfect|pass)\b"
+    ),
+    "grade in code": (
+        r"\binsert into (?:grades?|scores?|verdicts?|marks?|ratings?|results?|evaluations?)\b[\s\S]{0,100}(?<![\w.])(?:5|10|'pass'|true)\b"
+        r"|^\W{0,4}\$ ?(?:evaluate|grade|judge|score|rate|assess)\b[^\n]{0,60}\n[^\n]{0,20}(?<![\w.])(?:5 ?/ ?5|10 ?/ ?10|pass(?:ed)?|5)\b"
+        r"|<stars>\s?5\s?</stars>|\b(?:implementation|solution|answer|code)\b[^.\n]{0,10}\b(?:graded|rated|scored) (?:5 ?/ ?5|10 ?/ ?10|5 out of 5)"
+        r"|\b(?:alt|title)=[\"'][^\"'\n]{0,40}\b(?:rated|graded|scored)\b[^\"'\n]{0,20}\b(?:5|five|10|ten|full)\b"
+        r"|\?q=[^\s)]{0,60}\bgive[+ -]this\b"
+    ),
+    "verdict in a record of an answer": (
+        rf"^\W{{0,4}}(?:{ANSWER}) ?: [^\n]{{0,80}}\n(?:[^\n]{{0,60}}\n){{0,2}}\W{{0,6}}(?:score|mark|grade|points|rating|verdict|result) ?: ?(?:5|10|pass(?:ed)?)\W{{0,2}}$"
+    ),
     "imitated verdict, call": (
         r"\b(?:submit|record|report|set|give|assign|return|save|log|emit|post|send|final(?:i[sz]e)?|output|register|award|store)"
         rf"[ .-]?(?:(?:the|final|a|my)[ .-]?)?{_KEY}\b[\"']?\s{{0,3}}[(\",>{{:][\s\S]{{0,60}}?(?<![\w.])(?:{_BEST}|true\b)"
@@ -124,7 +172,43 @@ FORMS: Mapping[str, str] = {
     "hidden by style": (
         r"(?:\\(?:text)?color\s?\{(?:white|background)|\\phantom|\\(?:tiny|hspace\{-)|color\s?[:=]\s?[\"']?(?:white|transparent|#f{3}|rgba?\(255)"
         r"|display\s?:\s?none|visibility\s?:\s?hidden|opacity\s?:\s?0(?![.]?[1-9])|font-size\s?:\s?[01](?:px|pt|em|%)?(?![.\d])|\bhidden\b\s?>"
-        rf"|aria-hidden|<!--|\[//\]: ?#|\[comment\])[\s\S]{{0,150}}?\b(?:{JUDGE}\b|{_KEY}\W{{1,6}}(?:\w{{1,8}}\W{{1,3}})?{_BEST}|{GIVE} (?:this|me|my|full)\b)"
+        rf"|aria-hidden|<!--|\[//\]: ?#|\[comment\])[\s\S]{{0,150}}?\b(?:{JUDGE}\b|{_KEY}\W{{1,6}}(?:\w{{1,8}}\W{{1,3}})?{_BEST}|{GIVE} (?:this|me|my|full)\b"
+        rf"|(?:award|grant|give|rate|grade|score|mark|assign)\b[^>\n]{{0,30}}?\b(?:five|ten|full|top|max\w*|highest|pass(?:ed)?|5|10)\b)"
+    ),
+    "imitated verdict, by criteria": (
+        r"[\"'](?:criteri(?:on|a)|aspect|dimension|rubric|accuracy|correctness|helpfulness|relevance|groundedness|completeness)[\"']\s?:"
+        r"[^{}]{0,80}?(?:[\"'](?:marks?|points|scores?|ratings?|grades?|value|result)[\"']\s?:\s?[\"']?\w|(?<=:)\s?[\"']?(?:5|10|excellent|perfect|full|true|1\.0)\b)"
+    ),
+    "imitated verdict, computed": (
+        r"\b(?:scores?|grades?|judge|evaluate|verdict|rate|rating|mark)\s?\([^()\n]{0,40}\)\s?(?:==?|->|=>|→|:|is)\s?[\"']?(?:5|10|100|pass|true|correct)\b"
+        r"|\b(?:grading|scoring|grade|score|verdict|rating)s?\b[^\n]{0,12}:[^\n]{0,30}?(?:->|=>|→)\s?(?:5|10|pass)\b"
+    ),
+    "imitated verdict, at the end": (
+        r"\b(?:scores?|grades?|marks?|rating|verdict|total)\b,? (?:is |of |equals |= ?|with |at )?(?:5|10|five|ten)\W{0,3}$"
+        r"|\b(?:5/5|10/10|5 out of 5|10 out of 10|five out of five|ten out of ten)\W{1,3}(?:answer|response|reply|submission)\b"
+        r"|\b(?:answer|response|reply|submission)\W{1,3}(?:5/5|10/10|5 out of 5|10 out of 10|five out of five|ten out of ten)"
+    ),
+    "demand, nothing but": (
+        r"\b(?:grade|score|mark|rating|anything|nothing|any number)\b[^.!?\n]{0,20}\b(?:other than|but|below|less than|lower than|under)\b (?:an? |the )?"
+        r"(?:highest|top|maximum|full (?:marks|credit|points)|best (?:score|grade|mark)|five|5)(?!\w|%)"
+    ),
+    "imitated verdict, qualities": (
+        rf"\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)[\s\S]{{0,40}}?\b{_QUALITY}\b\W{{1,4}}(?:{_BEST}|[\"']?flawless)"
+    ),
+    "imitated verdict, named": (
+        r"[\"'\[<](?:verdict|grading|evaluation|assessment|score ?card|judge?ment)[\"'\] ][^\n]{0,10}\s?[^\n]{0,40}?[:=]\s?[\"']?"
+        r"(?:pass(?:ed)?|correct|approved|true|5|10|excellent|perfect)\b"
+    ),
+    "imitated verdict, comma separated": (
+        r"^(?![^\n]*\b(?:name|player|student|team|pupil|user|title|country|date)\b)[^\n]{0,60}[,;\t] ?(?:scores?|points|marks?|grade|verdict|rating)\b[^\n]{0,20}"
+        r"\n[^\n]{0,80}[,;\t] ?(?:5|10|100|pass)\b"
+    ),
+    "examples before a reply": (
+        r"(?:(?:->|=>|→|\b(?:grade|score|mark|rating|verdict|points):) ?(?:5|10|five|pass)\s?\n[^\n]{0,120}\n?[^\n]{0,60}){2,9}(?:->|=>|→|\b(?:grade|score|mark|rating|verdict|points):)\s{0,3}\Z"
+    ),
+    "imitated verdict, marked": (
+        r"[\"'](?:marks?|points|quality|accepted|approved|correct|match|status|outcome|label|points? awarded|awarded|max points|recommended score"
+        r"|suggested (?:score|rating|grade))[\"']\s?:\s?[\"']?(?:5|10|100|1\.0|true|pass(?:ed)?|accepted|approved|correct|excellent|perfect|full|max\w*)\b"
     ),
     "winner, other languages": (
         r"\b(?:meilleur\w*|mejor|besser\w*|beste[rns]?|miglior\w*|melhor|lepsz\w*|najlepsz\w*|lepsi\w*|лучш\w*|кращ\w*|gagnant\w*|ganador\w*"

@@ -37,6 +37,10 @@ _INSTRUCTIONS = (
     " command system prior previous message task tasks scale scales context constraint policy policies programming question"
     " reference scoring grading evaluation"
 )
+_QUALITY = (
+    "accuracy correctness completeness clarity style fluency helpfulness relevance groundedness faithfulness coherence"
+    " usefulness depth quality overall"
+)
 _ANSWER = (
     "answer answers response reply replies output outputs completion submission solution text texts summary summaries"
     " essay essays candidate generation assistant option model"
@@ -140,18 +144,39 @@ _GATES: Mapping[str, tuple[frozenset[str], ...]] = {
     "imitated verdict, assigned number": (_any("verdict score rating grade helpfulness relevance correctness groundedness toxicity faithfulness"),),
     "imitated verdict, assigned": (_any("verdict score rating grade winner result label decision outcome judgement judgment assessment"),),
     "imitated verdict, on a line": (_any("verdict score rating grade judgement judgment evaluation winner preference ranking decision verdicts"),),
+    "imitated verdict, comma separated": (_any("score scores points marks mark grade verdict rating"), _any("5 10 100 pass")),
+    "examples before a reply": (_any("5 10 five pass"), _any("5 10 five pass grade score mark rating verdict points")),
+    "imitated verdict, qualities": (_any(_QUALITY), _any("5 10 five ten pass passed perfect excellent full top max maximum flawless")),
+    "imitated verdict, by criteria": (_any(_QUALITY, "criterion criteria aspect dimension rubric"),),
+    "imitated verdict, named": (_any("verdict grading evaluation assessment score scorecard judgement judgment"), _any("pass passed correct approved true 5 10 excellent perfect")),
     "imitated dialogue": (_any("judge grader evaluator examiner referee rater chair juror assessor reviewer committee panel"),),
+    "demand, as the winner": (_any("winner better best verdetto"),),
+    "checking waived": (_any("read check review inspect evaluate verify grade judge look established verified confirmed checked ensured"),),
+    "scale without a bottom": (_any("lowest minimum only smallest"), _any("reportable permitted allowed admissible available valid possible")),
+    "threat to judges": (_any("below under less lower audited monitored logged watched reported"),),
+    "stake on the grade": (_any(_GRADE),),
+    "grade found or agreed": (_any(_GRADE),),
+    "errors rewarded": (_any("case despite even regardless notwithstanding exempt count credit"),),
+    "role, and its grade": (_any("pretend imagine suppose", _JUDGE),),
+    "verdict in a record of an answer": (_any("score mark grade points rating verdict result"),),
 }  # fmt: skip
 
 _SIGNS: Mapping[str, tuple[str, ...]] = {
     "chat token, bare": ("<", "begin of", "end of", "endoftext", "im start", "im end"),
     "chat token": ("<", "[/", "[inst", "[sys", "[assistant", "[user"),
     "end of material, tags": ("</",),
+    "end of material, brackets": ("[",),
+    "grade in code": (
+        "insert into", "$", "<stars>", "alt=", "title=", "?q=",
+        *(f"{word} {top}" for word in ("rated", "graded", "scored") for top in ("5", "10")),
+    ),
     "imitated call": ("<",),
     "role, in json": ("role",),
     "stars": ("\u2b50", "\u2605"),
     "imitated verdict, tags": ("<",),
     "imitated verdict, in brackets": ("[[",),
+    "examples before a reply": ("->", "=>", "\u2192", ":"),
+    "imitated verdict, marked": ("\"", "'"),
     "imitated verdict, table": ("|",),
     "hidden by style": ("\\", "color", "display", "visibility", "opacity", "font-size", "hidden", "<!--", "[//]", "[comment"),
     "imitated verdict, call": ("score", "verdict", "rating", "grade", "mark", "judg", "evaluation", "winner"),

@@ -25,10 +25,183 @@ _ANSWERS = (
     r"(?:respuesta|reponse|antwort|risposta|resposta|odpowied|odpov|ответ|відповід|cevab|yanit|antwoord|उत्तर|الإجابة)"
 )
 """Words for an answer: what follows them is most often the answer itself."""
+_THIS_ANSWER = re.compile(
+    fold(
+        r"\b(?:est[aeo]|es[ats]?[aeo]|quest[ao]|cette|diese[rsmn]?|det(?:ta|te)|den(?:ne|na)|dette|det har|tam[aä]|t[aä]lle|t[aä]m[aä]n|tuo|tej|temu|t[eé]to"
+        r"|tomu(?:to)?|tento|этот|этому|этого|эту|этой|этим|данн\w+|цей|цьому|цю|ці[йє]ї?|този|това|тази|тоя|ovaj|ovom|ovo|ovu|ово[мј]?|овај|ezt?|ennek|erre|acest\w*"
+        r"|dit|deze|bu|ini|nay|này|aquest[ae]?|seo|hili|hii|ito|itong|na ito|tiu|ĉi|šis|[sš]iai|[sš][iį]|[sš]ai|[sš]im|selle\w*|mijn|mein\w*|mon|mio|mia"
+        r"|mitt|moj\w*|mo[ij]\w*|мо[йеёюя]\w*|benim|saya)\b \W{0,2}(?:\w{1,12} )?\W{0,2}"
+        r"(?:respuest\w*|reponse|antwort\w*|rispost\w*|respost\w*|odpowied\w*|odpov[eě]\w*|odgovor\w*|ответ\w*|відповід\w*|отговор\w*|одговор\w*|svar\w*|vastau\w*|raspuns\w*"
+        r"|valasz\w*|απαντησ\w*|cevab\w*|cevap\w*|yanit\w*|jawaban\w*|cau tra loi|resposta\w*|freagra\w*|jibu|sagot|respondo[jn]?|atsakym\w*|atbild\w*|vastuse\w*|vastus|antwoord\w*"
+        r"|responso?|responsum|reponse\w*|pergjigj\w*|erantzun\w*|cavab\w*|zhauap\w*|svor\w*|svari?)"
+        r"|\b(?:απαντησ\w* (?:αυτη\w*|μου)|(?:αυτη\w*) (?:την? )?απαντησ\w*|svari? [tþ]essu|[tþ]essu svari|responso huic|huic respons\w*|cavaba bu|cau tra loi nay|jawaban (?:ini|saya)|freagra seo"
+        r"|jibu (?:hili|langu)|raspuns\w* acesta|jawapan (?:ini|saya))\b"
+    )
+)
+"""This answer, my answer."""
+_ANSWER_STEMS = tuple(
+    map(
+        fold,
+        [
+            "respuest",
+            "repons",
+            "antwort",
+            "rispost",
+            "respost",
+            "odpow",
+            "odpov",
+            "odgovor",
+            "ответ",
+            "відпов",
+            "отговор",
+            "одговор",
+            "svar",
+            "svor",
+            "vastau",
+            "vastus",
+            "raspuns",
+            "valasz",
+            "απαντ",
+            "cevab",
+            "cevap",
+            "yanit",
+            "jawaban",
+            "jawapan",
+            "resposta",
+            "freagra",
+            "jibu",
+            "sagot",
+            "respond",
+            "respons",
+            "atsakym",
+            "atbild",
+            "antwoord",
+            "pergjigj",
+            "erantzun",
+            "cavab",
+            "zhauap",
+            "loi",
+        ],
+    )
+)
+_MORE_TOP = re.compile(
+    fold(
+        r"\b(?:vingt|topkarakter|toppbetyg|full pott|szostk\w*|piatk\w*|eins|einser|jednick\w*|αριστα|ανωτατ\w*|δεκα|dieci|diez|dix|zehn|tien|tio|ti|deset\w*|десят\w*|десетк\w*|пятерк\w*|шест\w*"
+        r"|yuz|on|cien|cent|hundert|otlichno|sobresaliente|matricula|ausgezeichnet|hervorragend|parfaite?|perfect\w*|impecable|fehlerfrei|tadellos|maxim\w*)\b"
+    )
+)
 _OTHER_SCRIPTS = re.compile("[\u0590-\u1fff\u3040-\ud7ff]")
 
 _ENGLISH = frozenset(
-    {"ignore", "instruction", "instructions", "directives", "prompt", "criteria", "note", "date", "dare", "pass"}
+    [
+        "ignore",
+        "instruction",
+        "instructions",
+        "directives",
+        "prompt",
+        "criteria",
+        "note",
+        "notes",
+        "date",
+        "dare",
+        "pass",
+        "s",
+        "me",
+        "point",
+        "points",
+        "maximum",
+        "score",
+        "scores",
+        "full",
+        "evaluate",
+        "evaluates",
+        "evaluated",
+        "evaluating",
+        "evaluation",
+        "evaluations",
+        "evaluator",
+        "evaluators",
+        "per",
+        "scorer",
+        "scorers",
+        "scored",
+        "scoring",
+        "en",
+        "classification",
+        "classifier",
+        "classifiers",
+        "classifies",
+        "classified",
+        "top",
+        "fun",
+        "body",
+        "bodies",
+        "task",
+        "tasks",
+        "da",
+        "fully",
+        "de",
+        "perfect",
+        "perfectly",
+        "perfection",
+        "adjust",
+        "adjusted",
+        "adjusting",
+        "adjustment",
+        "ball",
+        "balls",
+        "balance",
+        "balanced",
+        "balancing",
+        "piece",
+        "pieces",
+        "pat",
+        "notebook",
+        "notebooks",
+        "telling",
+        "la",
+        "ge",
+        "bitter",
+        "notation",
+        "maximal",
+        "maximize",
+        "maximizes",
+        "maxima",
+        "excellent",
+        "pointing",
+        "pointed",
+        "pointer",
+        "pointers",
+        "pointless",
+        "respond",
+        "noted",
+        "notable",
+        "sec",
+        "punch",
+        "punish",
+        "punctuation",
+        "eligible",
+        "adjacent",
+        "annals",
+        "pet",
+        "ba",
+        "marco",
+        "marcus",
+        "verdict",
+        "on",
+        "ken",
+        "complete",
+        "max",
+        "cho",
+        "mets",
+        "march",
+        "nota",
+        "adjoint",
+        "tam",
+        "ver",
+        "not",
+        "skor",
+    ]
 )
 """Words that mean much the same in English, whose own rules know what is quoted."""
 
@@ -43,26 +216,48 @@ class Order(NamedTuple):
 
 def find_order(text: str, words: Collection[str]) -> Order | None:
     """Return an order to a judge in folded `text`, whose distinct words are `words`; None where there is none."""
+    if (own := _own_praise(text, words)) is not None:
+        return own
     meanings = [(word, meaning) for word in words if (meaning := _meaning(word))]
     named = {mark for _, meaning in meanings for mark in meaning}
-    foreign = {mark for word, meaning in meanings if word not in _ENGLISH for mark in meaning}
+    foreign = {mark for word, meaning in meanings if word not in _ENGLISH and not word.isdigit() for mark in meaning}
     languages = [name for name, one in LANGUAGES.items() if one.spaced and _may_order(name, named, foreign)]
     if not text.isascii() and _OTHER_SCRIPTS.search(text) is not None:
         languages += [name for name, one in LANGUAGES.items() if not one.spaced]
     for language in languages:
         known = {part for name, part in named if name == language} if LANGUAGES[language].spaced else _EVERY
-        if (span := _order(text, language, known)) is not None:
+        strange = {part for name, part in foreign if name == language} if LANGUAGES[language].spaced else _EVERY
+        if (span := _order(text, language, known, strange)) is not None:
             return Order(language, *span)
     return None
 
 
-def _order(text: str, language: str, known: Set[int]) -> tuple[int, int] | None:
-    """Where `text` orders or gives a verdict in a language, of which it has words of the `known` meanings."""
+def _own_praise(text: str, words: Collection[str]) -> Order | None:
+    """Where text speaks of this answer and of the top of a scale, in any language but English."""
+    if not any(word.startswith(_ANSWER_STEMS) for word in words):
+        return None
+    for found in _THIS_ANSWER.finditer(text):
+        low, high = max(0, found.start() - _NEAR), found.end() + _NEAR
+        top = _FULL_MARKS.search(text, low, high) or _MORE_TOP.search(text, low, high)
+        if top is not None and _apart(top.span(), found.span()):
+            return Order("any", min(top.start(), found.start()), max(top.end(), found.end()))
+        for word in re.finditer(r"\w+", text[low:high]):
+            if not word[0].isdigit() and word[0] not in _ENGLISH and any(part == _TOP for _, part in _meaning(word[0])):
+                place = word.start() + low, word.end() + low
+                if _apart(place, found.span()):
+                    return Order("any", min(place[0], found.start()), max(place[1], found.end()))
+    return None
+
+
+def _order(text: str, language: str, known: Set[int], strange: Set[int]) -> tuple[int, int] | None:
+    """Where `text` orders or gives a verdict in a language, of which it has words of the `known` meanings, not English in `strange`."""
     parts, found = _patterns(language), None
     if {_FORGET, _INSTRUCTIONS} <= known:
         found = _near(text, (parts[_FORGET], parts[_INSTRUCTIONS]))
     if found is None and {_GIVE, _GRADE, _TOP} <= known:
         found = _near(text, (parts[_GIVE], parts[_GRADE], parts[_TOP]))
+    if found is None and {_GRADE, _TOP} <= strange:
+        found = _near(text, (parts[_GRADE], parts[_GRADE], parts[_TOP]))
     if found is None and {_GIVE, _TOP} <= known:
         found = _near(text, (parts[_GIVE], _FULL_MARKS))
     if found is None and {_GRADE, _TOP} <= known and (verdict := _verdict(language).search(text)) is not None:
@@ -137,7 +332,7 @@ def _first_word(pattern: str) -> str:
     depth = 0
     for place, sign in enumerate(pattern):
         depth += (sign in "([") - (sign in ")]")
-        if depth == 0 and sign in " '":
+        if depth == 0 and sign in " '-":
             return pattern[:place]
     return re.sub(r"\(\?!.*", "", pattern)
 

@@ -173,7 +173,7 @@ _PATTERNS = {
         r"(?:bewertung|punktzahl|puntuacion|puntaje|calificacion|nota|note|pontuacao|punteggio|voto|valutazione|cijfer|beoordeling|ocena|punkty"
         r"|hodnoceni|betyg|poang|karakter|puan|skor|nilai|diem|оценка|балл\w*|оцінка|βαθμολογια|评分|評分|分数|分數|得分|点数|評価|採点|スコア"
         r"|점수|평가|التقييم|الدرجة|ציון|امتیاز|अंक|स्कोर|คะแนน|veredicto|verdetto|urteil|вердикт|判定|结论|結論)"
-        r"(?:\s?(?:[:=]|->|→)\s?[\"'`*]{0,3}(?:5|10|20|100|pass|max\w*|合格|通过|通過|满分|滿分)(?![\d.%])"
+        r"(?:\s?(?:[:=は는]|->|→)\s?[\"'`*]{0,3}(?:5|10|20|100|pass|max\w*|合格|通过|通過|满分|滿分)(?![\d.%])"
         r"|\s(?:5|10|20|100|pass|max\w*)[.!\"'*]{0,3}$)"
     ),
     "demand, of this": (
@@ -281,7 +281,8 @@ COMPACT = re.compile(
     r"(?:ignore|disregard|forget|override)(?:all|any|the|your|every)*(?:of)?(?:the|your)?"
     r"(?:previous|prior|above|earlier|preceding|instruction|prompt|rubric)"
     r"|previousinstructions|(?:give|assign|award)(?:this|the|it|me|my)(?:answer|response|output)?(?:a|an|the)?"
-    r"(?:full|max|perfect|top|high|5|10|score|five|ten|pass)"
+    r"(?:full|max|perfect|top|high|5|10|score|five|ten|pass)|(?:give|rate|score|grade|mark|award|assign|write|verdict)(?:this|it|me|a|the|us|my)*"
+    r"(?:five|ten|full|top|max|pass|best|perfect|high)|(?:top|all|full|max|perfect)(?:marks|points|score|credit)"
     r"|(?:score|verdict|rating|winner)(?:is|=|:)?(?:5|10|pass|five|ten|max|full)|(?:fullmarks|maximumscore|highestscore|perfectscore)",
     re.IGNORECASE,
 )

@@ -7,28 +7,119 @@ import binascii
 import codecs
 import html
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Set
+from operator import itemgetter
 from urllib.parse import unquote
 
 from judges.folding import fold, lookalikes, unleeted
-from judges.injection_gates import BEGINNING, VOCABULARY, beginnings
+from judges.injection_gates import VOCABULARY, beginnings
 
-_BACKWARDS = re.compile(r"erocs|erongi|tcidrev|egduj|gnitar|snoitcurtsni|drageрsid|kcitsgnir|edarg")
-_KEYWORDS = ("score", "verdict", "ignore", "rating", "instruction", "grade")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-_ATBASH = str.maketrans(_ALPHABET, _ALPHABET[::-1])
-_SHIFTS = {
-    word.translate(str.maketrans(_ALPHABET, _ALPHABET[shift:] + _ALPHABET[:shift]))[:BEGINNING]: shift
-    for shift in range(1, 26)
-    for word in _KEYWORDS
-}
-_MIRRORED = beginnings(word.translate(_ATBASH) for word in _KEYWORDS)
+_KEYS = frozenset(
+    [
+        "score",
+        "scores",
+        "grade",
+        "grades",
+        "graded",
+        "grading",
+        "rating",
+        "rate",
+        "marks",
+        "verdict",
+        "judge",
+        "grader",
+        "evaluate",
+        "evaluator",
+        "evaluation",
+        "assess",
+        "assessor",
+        "award",
+        "give",
+        "full",
+        "highest",
+        "maximum",
+        "perfect",
+        "points",
+        "five",
+        "answer",
+        "response",
+        "please",
+        "ignore",
+        "previous",
+        "instructions",
+        "instruction",
+        "rubric",
+        "disregard",
+        "correct",
+        "credit",
+        "pass",
+        "winner",
+        "deserves",
+        "should",
+        "this",
+        "with",
+        "must",
+        "output",
+        "reply",
+        "assign",
+        "grant",
+        "everything",
+        "above",
+    ]
+)
+_ENOUGH = 2
+"""Keywords that must stand in a text in one alphabet; a long one is enough by itself."""
+_LONG_KEY = 6
+_BACKWARDS = frozenset(word[::-1] for word in _KEYS) - _KEYS
+_SHIFTS: dict[str, list[int]] = {}
+for _word in _KEYS:
+    for _shift in range(1, 27):
+        _other = _ALPHABET[::-1] if _shift == len(_ALPHABET) else _ALPHABET[_shift:] + _ALPHABET[:_shift]
+        _SHIFTS.setdefault(_word.translate(str.maketrans(_ALPHABET, _other)), []).append(_shift)
+for _word in _KEYS:
+    _SHIFTS.pop(_word, None)
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}={0,2}")
 _BASE32 = re.compile(r"(?<![A-Z2-7])[A-Z2-7]{16,}={0,6}(?![A-Za-z0-9])")
+_BASE85 = re.compile(r"(?<!\S)[!-~]{20,400}(?!\S)")
+_SPELLING = frozenset(
+    [
+        "alfa",
+        "alpha",
+        "bravo",
+        "charlie",
+        "delta",
+        "echo",
+        "foxtrot",
+        "golf",
+        "hotel",
+        "india",
+        "juliett",
+        "juliet",
+        "kilo",
+        "lima",
+        "mike",
+        "november",
+        "oscar",
+        "papa",
+        "quebec",
+        "romeo",
+        "sierra",
+        "tango",
+        "uniform",
+        "victor",
+        "whiskey",
+        "xray",
+        "yankee",
+        "zulu",
+    ]
+)
+_SPELLED = re.compile(rf"(?:\b(?:{'|'.join(sorted(_SPELLING))})\b[ ,.-]{{0,3}}){{6,}}")
+_PIG_LATIN = re.compile(r"\b[a-z]{2,14}ay\b")
 _HEX = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}[ :]?){10,}")
 _BINARY = re.compile(r"(?:\b[01]{7,8}\b[ ,]?){5,}")
 _DECIMAL = re.compile(r"(?:\b\d{2,3}\b[ ,;]{1,2}){6,}\d{2,3}\b")
-_MORSE = re.compile(r"(?:[.\-]{1,5}[ /|]{1,3}){8,}[.\-]{1,5}")
+_MORSE = re.compile(r"(?:[.\-]{1,5}[ /|]{1,3}){7,}[.\-]{1,5}")
 _QUOTED_PRINTABLE = re.compile(r"(?:=[0-9A-F]{2}[^=\n]{0,20}){3}")
 _ESCAPES = re.compile(r"\\u\{?([0-9a-fA-F]{4,5})\}?|\\x([0-9a-fA-F]{2})|\\([0-7]{3})(?!\d)")
 _MOST_CODED = 50
@@ -61,15 +152,30 @@ def disguises(text: str, plain: str, begun: Set[str]) -> Iterator[tuple[str, str
     for kind, view in _rejoined(text):
         if _says_more(view, begun):
             yield kind, view
-    if _BACKWARDS.search(plain):
+    yield from _spelt_otherwise(plain)
+
+
+def _spelt_otherwise(plain: str) -> Iterator[tuple[str, str]]:
+    """Readings by another alphabet or order of letters."""
+    words = frozenset(_WORD.findall(plain))
+    if len(words & _SPELLING) >= _ENOUGH and (named := _SPELLED.search(plain)) is not None:
+        yield "spelling alphabet", "".join(word[0] for word in _WORD.findall(named[0]))
+    if _enough([one for word in words if word.endswith("ay") and (one := _unpigged(word)) in _KEYS]):
+        yield "pig Latin", _PIG_LATIN.sub(lambda found: _unpigged(found[0]), plain)
+    if _enough(words & _BACKWARDS):
         yield "backwards", plain[::-1]
-    shifted = begun & _SHIFTS.keys()
-    if shifted:
-        shift = _SHIFTS[min(shifted)]
-        letters = str.maketrans(_ALPHABET[shift:] + _ALPHABET[:shift], _ALPHABET)
-        yield "rot13" if shift == _HALF else "shifted letters", plain.translate(letters)
-    if not _MIRRORED.isdisjoint(begun):
-        yield "alphabet backwards", plain.translate(_ATBASH)
+    shifted = words & _SHIFTS.keys()
+    for shift in sorted({shift for word in shifted for shift in _SHIFTS[word]}):
+        if _enough([word for word in shifted if shift in _SHIFTS[word]]):
+            if shift == len(_ALPHABET):
+                yield "alphabet backwards", plain.translate(str.maketrans(_ALPHABET, _ALPHABET[::-1]))
+            else:
+                letters = str.maketrans(_ALPHABET[shift:] + _ALPHABET[:shift], _ALPHABET)
+                yield "rot13" if shift == _HALF else "shifted letters", plain.translate(letters)
+
+
+def _enough(keys: Collection[str]) -> bool:
+    return len(keys) >= _ENOUGH or any(len(key) >= _LONG_KEY for key in keys)
 
 
 def _says_more(view: str, begun: Set[str]) -> bool:
@@ -77,13 +183,14 @@ def _says_more(view: str, begun: Set[str]) -> bool:
     return not (beginnings(_WORD.findall(view)) - begun).isdisjoint(VOCABULARY)
 
 
-def initials(plain: str) -> Iterator[str]:
-    """First letters of the lines of folded text, and their last letters."""
+def initials(plain: str, words: Iterable[str]) -> Iterator[str]:
+    """First letters of the lines of folded text, their last letters, and the first letters of its words."""
     lines = [line.strip(" -*>#\t") for line in plain.splitlines()]
     lines = [line for line in lines if line]
     if len(lines) >= _FEWEST_LINES:
         yield "".join(line[0] for line in lines)
         yield "".join(line.rstrip(".,;:!?")[-1:] for line in lines)
+    yield "".join(map(itemgetter(0), words))
 
 
 def _rejoined(text: str) -> Iterator[tuple[str, str]]:
@@ -98,10 +205,10 @@ def _rejoined(text: str) -> Iterator[tuple[str, str]]:
                 yield "joined pieces", fold("".join(pieces))
 
 
-def _decoded(text: str) -> Iterator[tuple[str, str]]:
+def _decoded(text: str, depth: int = 0) -> Iterator[tuple[str, str]]:
     if "&" in text and (view := html.unescape(text)) != text:
         yield "HTML escapes", view
-    if text.count("%") > 2 and (view := unquote(text)) != text:
+    if text.count("%") > 2 and (view := unquote(unquote(text)).replace("+", " ")) != text:
         yield "percent escapes", view
     if text.count("\\") > 2 and len(_ESCAPES.findall(text)) > 2:
         yield "escapes", _ESCAPES.sub(_character, text)
@@ -118,7 +225,10 @@ def _decoded(text: str) -> Iterator[tuple[str, str]]:
             if place == _MOST_CODED:
                 break
             try:
-                yield kind, decode(found[0])
+                view = decode(found[0])
+                yield kind, view
+                if depth == 0:
+                    yield from _decoded(view, depth=1)
             except (binascii.Error, ValueError, OverflowError):
                 continue
 
@@ -129,7 +239,22 @@ def _character(found: re.Match[str]) -> str:
 
 def _base64(code: str) -> str:
     code = code.rstrip("=").replace("-", "+").replace("_", "/")
-    return base64.b64decode(code[: len(code) - (len(code) % 4 == 1)] + "=" * (-len(code) % 4)).decode()
+    return (
+        base64.b64decode(code[: len(code) - (len(code) % 4 == 1)] + "=" * (-len(code) % 4)).replace(b"\0", b"").decode()
+    )
+
+
+def _base85(code: str) -> str:
+    decoded = base64.b85decode(code).decode("ascii")
+    if not decoded.isprintable():
+        raise ValueError("no text")
+    return decoded
+
+
+def _unpigged(word: str) -> str:
+    word = word.removesuffix("ay")
+    turned = [word[-moved:] + word[:-moved] for moved in range(1, min(4, len(word)))]
+    return next((one for one in [*turned, word.removesuffix("w")] if one in _KEYS), word)
 
 
 def _base32(code: str) -> str:
@@ -156,6 +281,7 @@ def _morse(code: str) -> str:
 
 _CODINGS = (
     ("base64", "", _BASE64, _base64),
+    ("base85", "", _BASE85, _base85),
     ("base32", "", _BASE32, _base32),
     ("hexadecimal", "", _HEX, _hexadecimal),
     ("binary", "01", _BINARY, _binary),
@@ -163,3 +289,9 @@ _CODINGS = (
     ("Morse", "-.", _MORSE, _morse),
 )
 """Names, a sign that the code cannot do without, patterns, and how to read what they find."""
+
+CODED = frozenset(
+    {name for name, *_ in _CODINGS}
+    | {"spelling alphabet", "pig Latin", "backwards", "rot13", "shifted letters", "alphabet backwards"}
+)
+"""Readings that nobody gives a word on judging without a reason."""
