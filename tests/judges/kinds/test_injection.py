@@ -134,9 +134,9 @@ def test_real_outputs_are_hardly_ever_flagged() -> None:
 )
 def test_hostile_text_cannot_stall_the_search(piece: str) -> None:
     def seconds(length: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         find_injection(piece * (length // len(piece)))
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     # linear: ten times the text takes about ten times as long, with room for a busy machine
     assert seconds(20_000) < 40 * max(seconds(2_000), 0.005)
