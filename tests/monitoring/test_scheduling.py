@@ -225,13 +225,13 @@ def _until(found: Any, seconds: float = 30) -> Any:
     return value
 
 
-def test_a_worker_runs_what_is_triggered(local: Any, day_rows: Any):
-    local.write("day-0", day_rows(0, n=20))
-    local.apply()
-    scheduler = Scheduler(local.settings)
+def test_a_worker_runs_what_is_triggered(project: Any, day_rows: Any):
+    project.write("day-0", day_rows(0, n=20))
+    project.apply()
+    scheduler = Scheduler(project.settings)
     try:
         _until(lambda: workers(scheduler.engine))
-        with api.open_store(local.settings) as (settings_, store):
+        with api.open_store(project.settings) as (settings_, store):
             key = scheduling.trigger(settings_, store, "prod")
             scheduling.pause(settings_, store, "prod")
             with pytest.raises(InputError, match="is paused"):
@@ -245,8 +245,8 @@ def test_a_worker_runs_what_is_triggered(local: Any, day_rows: Any):
             assert [(one.start, one.revision) for one in windows][:1] == [(START, 1)]
             assert len(windows) == len({one.start for one in windows}), "two firings store no window twice"
 
-            (local.generations / "day-0.jsonl").unlink()
-            local.generations.rmdir()
+            (project.generations / "day-0.jsonl").unlink()
+            project.generations.rmdir()
             key = scheduling.trigger(settings_, store, "prod")
             _until(lambda: [one for one in history(store.engine) if one.key == key and one.outcome])
             (job,) = scheduling.jobs(settings_, store)
