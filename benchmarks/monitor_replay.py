@@ -41,7 +41,8 @@ def main() -> int:
             begun[signal][day] += 1
         surprises = monitoring.surprises(found)
         wrong += bool(surprises)
-        print(f"seed {seed}: {time.process_time() - began:.0f} s of CPU, {len(found)} alerts", flush=True)
+        days = ", ".join(f"{signal} {day}" for signal, day in first.items())
+        print(f"seed {seed}: {time.process_time() - began:.0f} s of CPU, first alerts: {days}", flush=True)
         for surprise in surprises:
             print(f"  {surprise}", flush=True)
     print("\n| signal | seeds | first alert on day |\n|---|---|---|")

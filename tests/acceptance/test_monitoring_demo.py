@@ -41,7 +41,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
         traffic.pool.cache_clear()
         days = list(monitoring.replay(folder, SEED, settings, until=LAST))
         assert days == list(range(1, LAST + 1))
-        yield settings, folder
+    yield settings, folder
     traffic.pool.cache_clear()
 
 
