@@ -84,6 +84,7 @@ def _judging(judged: Judged, folder: Path | None, defaults: JudgeDefaults) -> Ju
         threshold=threshold,
         safety=definition.name in _SAFETY,
         complement=judged.complement,
+        probed=definition.swappable and definition.probe != "off",
         judge={"definition": definition.version, "model": model_of(judged, definition, defaults)},
         **common,
     )
