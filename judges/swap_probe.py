@@ -77,7 +77,7 @@ class Questions:
         The same in every run over the same batch. A question will do if it shares few words with the sample's own, if
         no answer is accepted for both, and if its own output is not the same, as answers of one word are.
         """
-        start = bisect_left(self._keys, digest([*_asked(sample), sample.output]))
+        start = bisect_left(self._keys, digest([*_asked(sample), _encodable(sample.output)]))
         for step in range(min(_TRIES, len(self._donors))):
             other = self._donors[(start + step) % len(self._donors)][-1]
             if _unrelated(sample, other):
@@ -91,7 +91,13 @@ def _with(question: Sample, output: str | None, sample_id: str | None = None) ->
 
 
 def _asked(sample: Sample) -> list[object]:
-    return [sample.prompt, list(sample.expected), list(sample.context)]
+    texts = [[sample.prompt or ""], sample.expected, sample.context]
+    return [[_encodable(text) for text in some] for some in texts]
+
+
+def _encodable(text: str | None) -> str:
+    """Half a surrogate pair cannot be part of a digest, and outputs may hold one."""
+    return (text or "").encode("utf-8", "replace").decode()
 
 
 def _unrelated(sample: Sample, other: Sample) -> bool:

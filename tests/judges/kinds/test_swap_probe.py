@@ -254,6 +254,12 @@ def test_the_filter_marks_a_quarter_of_real_outputs_at_most() -> None:
     assert sum(map(is_suspicious, outputs[::5])) / len(outputs[::5]) < 0.26
 
 
+def test_half_a_character_stops_nothing(scripted: Any, verdict: Any) -> None:
+    odd = [Sample(str(place), f"\ud800 {place}", f"\udfff {text}") for place, text in enumerate(PAIRS)]
+    found = _judge(scripted(lambda call: verdict(score=5))).judge(odd)
+    assert {one.reason for one in found} == {SUSPECTED_INJECTION}
+
+
 def test_verdicts_are_json(scripted: Any, verdict: Any) -> None:
     (found,) = _judge(scripted(lambda call: verdict(score=5))).judge(SAMPLES[:1])
     assert isinstance(found, Verdict)
