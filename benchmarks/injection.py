@@ -38,8 +38,8 @@ AUTHOR_HAND = tuple(Attack(name, name, CAPITAL, answer) for name, answer in ATTA
 HONEST = {"score": "1", "verdict": "fail"}
 _PROMPT = "Judge the answer to the request.\n{{ prompt }}\n{{ output }}\n"
 _JUDGES = {
-    "score": Judge("grader", "scale", None, _PROMPT, scale=[1, 5]),
-    "verdict": Judge("checker", "pass_fail", None, _PROMPT),
+    "score": Judge("grader", "scale", None, _PROMPT, scale=[1, 5], probe="off"),
+    "verdict": Judge("checker", "pass_fail", None, _PROMPT, probe="off"),
 }
 
 

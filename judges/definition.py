@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from judges.digests import digest
@@ -15,6 +15,12 @@ from judges.yaml_source import Path
 from metrics.errors import did_you_mean
 
 Kind = Literal["scale", "labels", "pass_fail", "pairwise", "listwise", "groundedness", "self_consistency"]
+
+Probe = Annotated[
+    Literal["off", "suspicious", "always"],
+    BeforeValidator(lambda given: "off" if given is False else given),  # what YAML 1.1 makes of a bare `off`
+]
+"""When a good verdict is asked for once more with the prompt of another sample."""
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][\w.]*)\s*\}\}")
 """An input in a prompt, such as ``{{ output }}`` or ``{{ row.language }}``."""
@@ -29,6 +35,12 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "self_consistency": ("prompt", "claims", "other"),
 }
 """Inputs that a prompt of each kind may name, beside ``row.<column>`` and ``rubric``."""
+
+NOT_SWAPPABLE = (
+    "only a judge of kind scale, labels or pass_fail whose prompt needs both {{ prompt }} and {{ output }} can be "
+    "probed with another question"
+)
+"""Why `probe: always` is refused."""
 
 _JUDGED: Mapping[str, tuple[str, ...]] = {
     "pairwise": ("answers",),
@@ -116,6 +128,9 @@ class Definition(_Strict):
         masked: names to hide in answers beside those of known models.
         max_chars: characters of one input above which its middle is left out.
         calibrated: what a gate demands; None demands nothing.
+        probe: which outputs with a good verdict are shown once more as the answer to another question: those that a
+            filter marks (`suspicious`), all (`always`) or none (`off`, for judges whose verdict does not depend on
+            what was asked). Without effect where `swappable` is False.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
@@ -135,6 +150,13 @@ class Definition(_Strict):
     masked: list[Annotated[str, Field(min_length=2, max_length=80)]] = Field([], max_length=100)
     max_chars: int = Field(20_000, ge=200, le=1_000_000)
     calibrated: Calibrated | None = None
+    probe: Probe = "suspicious"
+
+    @property
+    def swappable(self) -> bool:
+        """Whether verdicts are on the output as an answer to the prompt: both are shown, and neither is optional."""
+        shown = {"prompt", "output"} <= set(self.inputs)
+        return self.kind in _GRADED and shown and not {"prompt", "output"} & set(self.optional)
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -161,21 +183,29 @@ class Definition(_Strict):
             return (low is None or value >= low) and (high is None or value <= high)
         return value >= 0.5 if self.kind == "pass_fail" else None
 
+    def good(self, value: float, label: str | None) -> bool:
+        """Whether a verdict passes; where nothing says what does, whether it is not in the lower half of the values."""
+        passed = self.passed(value, label)
+        return 2 * value >= min(self.values.values()) + max(self.values.values()) if passed is None else passed
+
     @cached_property
     def request_digest(self) -> str:
         """Digest of what its requests depend on: what the ledger keys replies by.
 
-        What passes, the number of repeats and the demanded calibration are not in it: changing them buys nothing.
+        What passes, the number of repeats, the probe and the demanded calibration are not in it: changing them buys
+        no verdict again.
         """
         return digest(self._content(exclude={"passes", "repeats"}))
 
     @cached_property
     def version(self) -> str:
         """Digest of everything that its verdicts depend on, apart from the model's name."""
-        return digest(self._content(exclude=set()))
+        # A judge that is not probed has the version that it had before there was a probe
+        probe = {"probe": self.probe} if self.swappable and self.probe != "off" else {}
+        return digest(self._content(exclude=set()) | probe)
 
     def _content(self, exclude: set[str]) -> dict[str, Any]:
-        left_out = {"description", "calibrated", "model"} | exclude
+        left_out = {"description", "calibrated", "model", "probe"} | exclude
         return self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
 
     @model_validator(mode="after")
@@ -186,6 +216,8 @@ class Definition(_Strict):
 
     def _problems(self) -> Iterator[tuple[Path, str, int]]:
         """Place, message and the number of lines into the text at that place."""
+        if self.probe == "always" and not self.swappable:
+            yield ("probe",), NOT_SWAPPABLE, 0
         for path, message in [*self._grading_problems(), *self._field_problems()]:
             yield path, message, 0
         known = (*INPUTS[self.kind], "rubric")

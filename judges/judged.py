@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from judges.base import SUSPECTED_INJECTION
 from metrics.base import PRIMARY, Batch, Direction, Metric, MetricSpec, SampleMetric, Score, Scores, State
 from metrics.catalogue import get as catalogued
 from metrics.errors import InputError
@@ -16,6 +17,7 @@ from metrics.scoring import errors_of, rows
 from metrics.statistics.rows import Quantity
 
 RATE = "rate"
+SUSPECTED = "suspected"
 VERDICT = "verdict."
 """How columns of verdicts are named."""
 _SETTING = "judged"
@@ -34,6 +36,8 @@ class Judging:
         safety: whether it belongs to the safety part of a scorecard.
         judge: identity of the judge: what its verdicts depend on.
         complement: whether the score is one minus the verdict; ``rate`` is then the share of scores above 0.
+        probed: whether good verdicts are probed with another question; ``suspected`` is then the share of outputs that
+            the detector or the probe took for addressing the judge.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Judging:
     safety: bool = False
     judge: Mapping[str, Any] | None = None
     complement: bool = False
+    probed: bool = False
 
     def settings(self) -> dict[str, Any]:
         """The settings from which `get_metric` makes the metric again."""
@@ -89,6 +94,8 @@ class JudgedMetric(SampleMetric):
             found[RATE] = Quantity(
                 low=0.0, high=1.0, estimand=f"rate of samples of at least {self.judging.threshold:g}"
             )
+        if self.judging.probed:
+            found[SUSPECTED] = Quantity(low=0.0, high=1.0, estimand="rate of outputs suspected of addressing it")
         return found
 
     def components(self, scores: Scores) -> dict[str, Scores]:
@@ -97,13 +104,25 @@ class JudgedMetric(SampleMetric):
         if self.judging.threshold is not None:
             reached = np.where(np.isnan(scores.values), np.nan, scores.values >= self.judging.threshold)
             found[RATE] = replace(scores, values=reached)
+        if self.judging.probed:
+            found[SUSPECTED] = _suspected(scores)
         return found
+
+
+def _suspected(scores: Scores) -> Scores:
+    """1 for a suspected output, 0 for a scored one; any other without a verdict says nothing."""
+    suspected = np.array([reason == SUSPECTED_INJECTION for reason in scores.reasons], dtype=bool)
+    values = np.where(suspected, 1.0, np.where(np.isnan(scores.values), np.nan, 0.0))
+    left = [None if hit else reason for hit, reason in zip(suspected, scores.reasons, strict=True)]
+    return replace(scores, values=values, reasons=left)
 
 
 def judged_metric(judging: Judging) -> JudgedMetric:
     """The metric of one judge in one task."""
     bounded = (judging.low, judging.high) == (0.0, 1.0)
     rate = {} if judging.threshold is None else {RATE: f"share of samples judged {judging.threshold:g} or more"}
+    if judging.probed:
+        rate[SUSPECTED] = "share of outputs suspected of addressing the judge"
     spec = MetricSpec(
         name=judging.name,
         measures=judging.measures,
@@ -117,6 +136,7 @@ def judged_metric(judging: Judging) -> JudgedMetric:
         validity="independent samples or clusters; about this judge's verdicts, not about the truth behind them",
         source="the judge's verdicts",
         keys=rate,
+        key_directions={SUSPECTED: "lower"},  # also where only the suite's text tells of the judge
     )
     made = type("JudgedMetric", (JudgedMetric,), {"spec": spec, "judging": judging, "__doc__": JudgedMetric.__doc__})
     metric: JudgedMetric = made()

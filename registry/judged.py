@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from judges.budget import Budget
+from judges.definition import Probe
 from judges.prices import parse_price
 from metrics.base import Direction
 
@@ -80,6 +81,8 @@ class Judged(_Strict):
         scale: lowest and highest recorded verdict; values are then shown from 0 to 1.
         model: instead of the suite's `judge: model`.
         repeats: verdicts per sample.
+        probe: instead of the judge's own: which outputs with a good verdict are shown again as the answer to another
+            question (``off``, ``suspicious`` or ``always``).
         baseline: for comparing judges: the column of the data with the output to compare with.
         better: which direction is better; by default higher, for classifiers lower.
         complement: score one minus the verdict, so that `.rate` is the share of samples that fall short of a whole one:
@@ -97,6 +100,7 @@ class Judged(_Strict):
     scale: tuple[float, float] | None = None
     model: str | None = None
     repeats: int | None = Field(default=None, ge=1, le=100)
+    probe: Probe | None = None
     baseline: str | None = None
     order: tuple[str, ...] | None = Field(default=None, min_length=2)
     better: Direction | None = None
@@ -114,6 +118,7 @@ class Judged(_Strict):
             "scale": (self.scale, "replay"),
             "model": (self.model, "judge"),
             "repeats": (self.repeats, "judge"),
+            "probe": (self.probe, "judge"),
             "baseline": (self.baseline, "judge"),
             "order": (self.order, "judge"),
             "complement": (self.complement or None, "judge"),
@@ -131,7 +136,7 @@ class Judged(_Strict):
             return
         if not _REGISTERED.match(self.judge or ""):
             raise ValueError(f"a judge of MLflow is written mlflow:EXPERIMENT/NAME/VERSION, got '{self.judge}'")
-        for key in ("model", "repeats", "baseline", "complement"):
+        for key in ("model", "repeats", "probe", "baseline", "complement"):
             if getattr(self, key) not in (None, False):
                 raise ValueError(f"`{key}` cannot be given to a judge of MLflow; register another version of it")
 

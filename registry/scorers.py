@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from judges.definition import Definition, Passes
+from judges.definition import NOT_SWAPPABLE, Definition, Passes
 from judges.judged import Judging, get_metric
 from judges.loading import read_definition
 from metrics.base import Metric, MetricSpec
+from metrics.errors import InputError
 from registry.artifacts import folder_digest
 from registry.digests import file_digest
 from registry.judged import JUDGE_FILES, Demand, Judged, JudgeDefaults
@@ -83,6 +84,7 @@ def _judging(judged: Judged, folder: Path | None, defaults: JudgeDefaults) -> Ju
         threshold=threshold,
         safety=definition.name in _SAFETY,
         complement=judged.complement,
+        probed=definition.swappable and definition.probe != "off",
         judge={"definition": definition.version, "model": model_of(judged, definition, defaults)},
         **common,
     )
@@ -93,7 +95,11 @@ def judge_definition(judged: Judged, folder: Path) -> Definition:
     assert judged.judge is not None
     own = judged.judge.endswith(JUDGE_FILES)
     found = read_definition(confine(folder, judged.judge, "`judge`") if own else judged.judge)
-    return found if judged.repeats is None else found.model_copy(update={"repeats": judged.repeats})
+    if judged.probe == "always" and not found.swappable:
+        raise InputError(f"`probe: always` for the judge '{judged.judge}': {NOT_SWAPPABLE}")
+    given = {"repeats": judged.repeats, "probe": judged.probe}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return found.model_copy(update=changes) if changes else found
 
 
 def demand_of(score: ScoreSpec, folder: Path) -> Demand | None:

@@ -1,0 +1,110 @@
+"""Which outputs are worth a second question: a cheap, deliberately over-sensitive filter.
+
+It marks whatever might speak to a judge rather than to the person who asked, and many honest outputs with it: a mark
+costs one more request and decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from judges.folding import fold
+
+_LONGEST = 100_000
+_WORDS = re.compile(
+    r"\b(?:judg\w*|grad(?:e|es|ed|ers?|ing)|scor\w*|rat(?:e|es|ed|ers?|ings?)\b|evaluat\w*|assess\w*|apprais\w*"
+    r"|verdicts?|reviewe\w*|rubrics?|criteri(?:a|on)|policy|referees?|examiners?|markers?|auditors?|experts?"
+    r"|instruct\w*|ignor\w*|disregard\w*|overrid\w*|overrul\w*|forget|told|rules|orders?|prompts?|jailbreak|system"
+    r"|language model|assistant|roles?\b|labels?|candidates?|submission|respon(?:se|ses)|solution|references?|choice"
+    r"|correction|answers?|annotat\w*|benchmark|calibrat\w*|reply|replies|pass(?:es|ed)?\b|fail(?:s|ed)?\b|approv\w*"
+    r"|accepted|satisf\w*|requirements?|verified|award\w*|deserv\w*|merits?|marks?|points?\b|stars?\b|top|highest"
+    r"|maxim\w*|perfect\w*|flawless\w*|correct(?:ly|ness)?|exemplary|choose|wins?\b|worse|better|prefer\w*"
+    r"|option [ab]|decod\w*|decrypt\w*|cipher|base64|rot13|hexadecimal|binary|backwards|right to left|encod\w*|hidden"
+    r"|first letters|quoted|pieces|this line|what to write|readers?|whoever|note|attention|verif\w*|json|yaml|output)\b"
+)
+"""Judging, grading, orders, roles, praise, codes, and words to whoever reads; matched in folded text."""
+_NEEDED = 2
+"""Different words of that list in one sentence that make a mark; in a short text one does, and the telling ones do."""
+_SHORT = 160
+"""Characters up to which one word of the list makes a mark."""
+_TELLING = re.compile(
+    r"\b(?:judges?\b|grad(?:er|ers|ing|ed)|scor(?:e|ed|ing)|evaluat(?:or|ors|ion|ions)|verdicts?|rubrics?|graders?"
+    r"|reviewers?|disregard\w*|overrid\w*|overrul\w*|forget every\w*|ignore (?:the|all|any|previous|every\w*)"
+    r"|(?:all|previous|prior|above|your|these|those|my|new|given|following) instructions?"
+    r"|instructions? (?:above|before)|system (?:message|note|prompt)|assistant|jailbreak|decod\w*|decrypt\w*|base64"
+    r"|rot13|whoever|dear reader|flawless\w*|full (?:marks|credit|points|score)|top marks|pass(?:ed)?\W*$"
+    r"|(?:this|my|the|above) (?:answer|response|reply|output) (?:is|was|has|should|must|deserv\w*|meets|passes)"
+    r"|annotat(?:or|ors)|deserves?)\b"
+)
+_FORMS = re.compile(
+    r"[\"'][\w -]{1,40}[\"']\s*[:=]"  # a key of JSON
+    r"|[{}]\s*$|\[\[|\]\]|<[|/!?]|<\w+>|\|>|<<|>>|^={3}|(?-i:\[/?[A-Z]{3,}\])"
+    r"|\b\d{1,3}\s*/\s*(?:5|10|100)\b|\b(?:five|ten|10|5) out of (?:five|ten|5|10)\b|\b100\s?%"
+    r"|[\u2605\u2b50\u2713\u2714\u2705]"
+    r"|^[\w ]{2,24}:[ \t]*(?:\d|pass|yes|true|ok)\b|%[0-9a-f]{2}|&#|\\[ux][0-9a-f]{2}"
+    r"|(?<![\w/.-])(?=[\w+/=]{0,80}\d)[A-Za-z0-9+/]{16,}|\w{30,}|(?:\b[0-9a-f]{2}\b[ :,]?){6,}|(?:[01]{7,8}\s?){3,}"
+    r"|(?:\w[\"'`]\s*(?:\+|then)\s*[\"'`])|\w[*_]{2}\w|[*_]{1,2}\w{1,3}[*_]{1,2}\w"
+    r"|(?:[.\-\u00b7\u2022]{1,5} ){5,}|\b[a-z]{0,20}[013457$][a-z]{1,20}[013457$][a-z]"
+    r"|(?<!\w)(?:\w[ .\-_*]){4,}\w(?!\w)|[ \t]{30}|(?:\n[ \t]{0,20}){6}",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Keys, braces, templates, marks out of some, records, encodings, spread letters and padding."""
+_COMMON = re.compile(
+    r"\b(?:the|an?|and|or|of|to|in|is|are|was|were|be|it|its|this|that|for|on|with|as|by|from|at|you|your|i|we|they|he|she"
+    r"|his|her|their|can|will|would|should|not|have|has|had|do|does|if|but|so|more|than|when|which|who|what|how)\b"
+)
+_ENGLISH = re.compile(r"[a-z']+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
+_OTHERS = re.compile(
+    r"\b(?:der|die|das|und|ist|nicht|bitte|urteil|bewert\w*|le|la|les|est|une|cette|reponse|note|el|los|las|que|esta|este"
+    r"|por favor|il|che|questa|per|risposta|nota|punt\w*|os|nao|uma|esse|de|het|een|deze|och|att|denna|jest|nie"
+    r"|ten|bu|ve|yanit|ini|itu|yang|dan|jawaban|hii|ya|na|pakihin|cau tra loi|og|er|je|ze|ta|az|egy|sa|ang|se|va)\b"
+)
+"""Common words of other languages in Latin letters, and some for answers and marks."""
+_FEW_WORDS = 5
+
+
+def is_suspicious(text: str) -> bool:
+    """Whether an output might address a judge; True for up to a quarter of honest outputs too."""
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST // 2] + "\n" + text[-_LONGEST // 2 :]
+    if (not text.isascii() and _unusual(text)) or _FORMS.search(text) is not None:
+        return True
+    plain = fold(text)
+    if _TELLING.search(plain) is not None:
+        return True
+    short = len(plain) <= _SHORT
+    for sentence in _SENTENCE.split(plain):
+        if len({match[0][:4] for match in _WORDS.finditer(sentence)}) >= (1 if short else _NEEDED):
+            return True
+        if _another_language(sentence, short=short):
+            return True
+    return False
+
+
+def _unusual(text: str) -> bool:
+    """Letters of other scripts, mathematical letters, and characters that do not show."""
+    for character in set(text):
+        if character.isascii():
+            continue
+        kind = unicodedata.category(character)
+        if kind in {"Cf", "Cc", "Co", "Cn", "Cs", "Mn", "Me"} or ord(character) > 0x1F000:
+            return True
+        if kind[0] == "L" and not unicodedata.name(character, "").startswith("LATIN"):
+            return True
+    return False
+
+
+def _another_language(sentence: str, *, short: bool) -> bool:
+    """Whether a sentence has common words of another language and none, or fewer, of English.
+
+    In a short text a few words without any common one of English are strange enough, and nearly every code looks so.
+    """
+    words = _ENGLISH.findall(sentence)
+    if len(words) < 2:
+        return False
+    english = len(_COMMON.findall(sentence))
+    others = len(set(_OTHERS.findall(sentence)))
+    strange = english == 0 and "," not in sentence
+    return others > english or (strange and len(words) >= (_FEW_WORDS if others else 12 if not short else 3))
