@@ -83,7 +83,7 @@ def test_the_dag_runs_each_monitor_by_itself(dag: _Dag):
 
 
 def test_the_cronjob_runs_what_is_due():
-    made = yaml.safe_load((EXAMPLES / "kubernetes" / "monitors-cronjob.yaml").read_text(encoding="utf-8"))
+    made = yaml.safe_load((EXAMPLES / "cronjob" / "monitors.yaml").read_text(encoding="utf-8"))
     assert (made["apiVersion"], made["kind"]) == ("batch/v1", "CronJob")
     assert croniter.is_valid(made["spec"]["schedule"])
     assert made["spec"]["concurrencyPolicy"] == "Forbid"

@@ -71,7 +71,9 @@ def test_threads_share_one_judge(server: _Server, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     model = f"openai:/m@http://127.0.0.1:{server.server_port}/v1"
     desk = open_desk(model, MemoryLedger(), JudgeDefaults(budget="1000 requests", concurrency=16), tmp_path)
-    scorer = judges.as_mlflow(judges.load("helpfulness", desk=desk), timeout=30)
+    # The server answers by the output alone, whatever was asked: what a probe with another question would suspect
+    definition = judges.load("helpfulness").definition.model_copy(update={"probe": "off"})
+    scorer = judges.as_mlflow(judges.Judge.of(definition, desk), timeout=30)
 
     def ask(place: int) -> Any:
         text = f"answer {place} with the number {place % 5 + 1}."
