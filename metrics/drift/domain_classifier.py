@@ -186,7 +186,7 @@ def _trained(
     x: FloatArray, y: FloatArray, kind: Kind, seed: int
 ) -> tuple[Any, np.random.Generator, tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """A classifier of one half of each set; the generator, and the rows of the other halves."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
     (fit_x, held_x), (fit_y, held_y) = random_halves(len(x), rng), random_halves(len(y), rng)

@@ -125,7 +125,7 @@ def _trained(fit: list[list[str]], seed: int) -> tuple[Any, FloatArray] | None:
     """Vocabulary and word weights; None where the texts have no word in common with each other."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     vectorizer = CountVectorizer(binary=True, min_df=2, max_features=_VOCABULARY, token_pattern=_WORD)
     try:

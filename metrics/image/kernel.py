@@ -73,18 +73,18 @@ def _sum_pairs(x: Matrix, y: Matrix, picked: Picks) -> KernelSums:
     for i, j, block in pairs.within(x, pairs.between):
         times = 1 if i == j else 2
         reference += times * float(block.sum())
-        within += times * ((in_x[:, i] @ block) * in_x[:, j]).sum(axis=1)
+        within += times * pairs.chosen_sums(in_x[:, i], block, in_x[:, j])
     for i, j, block in pairs.within(y, pairs.between):
         times = 1 if i == j else 2
         squares += times * float(np.vdot(block, block))
         rows[i] += block.sum(axis=1)
         if times == 2:
             rows[j] += block.sum(axis=0)
-        within += times * ((in_y[:, i] @ block) * in_y[:, j]).sum(axis=1)
+        within += times * pairs.chosen_sums(in_y[:, i], block, in_y[:, j])
     for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
         block = pairs.between(y, i, x, j)
         cross[i] += block.sum(axis=1)
-        between += ((in_y[:, i] @ block) * in_x[:, j]).sum(axis=1)
+        between += pairs.chosen_sums(in_y[:, i], block, in_x[:, j])
     return KernelSums(
         reference=reference,
         rows=rows,
@@ -126,18 +126,13 @@ def _shared_subsets(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
     pairs = KernelPairs(x, y, _all_operations(x, y))
     in_x, in_y = (_indicators(at, len(rows)).astype(pairs.kind) for at, rows in zip(picked, (x, y), strict=True))
     within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
-    for rows, chosen in ((x, in_x), (y, in_y)):
-        for i, j, block in pairs.within(rows, pairs.centred):
-            within += (1 if i is j else 2) * _chosen_sums(chosen[:, i], block, chosen[:, j])
-    for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
-        between += _chosen_sums(in_y[:, i], pairs.centred(y, i, x, j), in_x[:, j])
+    with pairs.multiplier.alone():
+        for rows, chosen in ((x, in_x), (y, in_y)):
+            for i, j, block in pairs.within(rows, pairs.centred):
+                within += (1 if i is j else 2) * pairs.chosen_sums(chosen[:, i], block, chosen[:, j])
+        for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
+            between += pairs.chosen_sums(in_y[:, i], pairs.centred(y, i, x, j), in_x[:, j])
     return _unbiased(within, between, picked[0].shape[1])
-
-
-def _chosen_sums(first: Matrix, block: Matrix, second: Matrix) -> FloatArray:
-    """Sum of a block over each subset's rows and columns, ``[subsets]``."""
-    sums: FloatArray = np.einsum("si,si->s", first @ block, second, dtype=np.float64)
-    return sums
 
 
 def _draw_subsets(m: int, n: int, subsets: int, size: int, seed: int) -> Picks:

@@ -47,6 +47,7 @@ class KernelPairs:
 
     Attributes:
         kind: type of `centred` kernels; float64 also where float32 would overflow or lose the differences.
+        multiplier: what makes the products.
     """
 
     def __init__(self, x: Matrix, y: Matrix, operations: float) -> None:
@@ -57,7 +58,7 @@ class KernelPairs:
         self._typical = float(middle @ middle / len(middle) + 1.0) ** 3
         fits = single and largest < _LARGEST_SINGLE and self._typical < _FARTHEST_SINGLE
         self.kind = np.float32 if fits else np.float64
-        self._multiplier = Multiplier(operations if single else 0)
+        self.multiplier = Multiplier(operations if single else 0)
         self._kept: dict[tuple[int, int], _Shifted] = {}
 
     def _shifted(self, rows: Matrix, at: slice | NDArray[np.intp]) -> _Shifted:
@@ -75,7 +76,7 @@ class KernelPairs:
         shifted = np.subtract(rows, middle, dtype=middle.dtype)
         wide = middle.astype(np.float64)
         offsets = (np.einsum("ij,j->i", shifted, wide) + wide @ wide / 2) / len(middle)
-        return _Shifted(self._multiplier.operand(shifted), offsets)
+        return _Shifted(self.multiplier.operand(shifted), offsets)
 
     def between(self, x: Matrix, i: Any, y: Matrix, j: Any) -> FloatArray:
         """Float64 ``(a . b / d + 1)^3`` of some rows of two sets, or of one with itself."""
@@ -91,7 +92,7 @@ class KernelPairs:
     def _kernel(self, x: Matrix, i: Any, y: Matrix, j: Any, *, less: float, kind: Any) -> Matrix:
         a = self._shifted(x, i)
         b = a if x is y and i is j else self._shifted(y, j)
-        values = self._multiplier.product(a.rows, b.rows)
+        values = self.multiplier.product(a.rows, b.rows)
         products = values
         if values.dtype != kind:
             values = np.empty(products.shape, kind)
@@ -104,6 +105,11 @@ class KernelPairs:
             strip += a.offsets[at, None]
             np.subtract(strip * strip * strip, less, out=values[at], casting="same_kind")
         return values
+
+    def chosen_sums(self, first: Matrix, block: Matrix, second: Matrix) -> FloatArray:
+        """Sum of a tile over each subset's rows and columns, ``[subsets]``; subsets are 0/1 ``[subsets, rows]``."""
+        sums: FloatArray = np.einsum("si,si->s", self.multiplier.plain(first, block), second, dtype=np.float64)
+        return sums
 
     def within(self, x: Matrix, kernel: Callable[..., Matrix]) -> Iterator[tuple[slice, slice, Matrix]]:
         """Tiles of a set with itself, on and above the diagonal, which is 0; those above count twice."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from metrics.image.features import Matrix
 
@@ -57,3 +59,15 @@ class Multiplier:
         else:
             product = self._torch.nn.functional.linear(a, b).to_dense().numpy()
         return product
+
+    def plain(self, a: Matrix, b: Matrix) -> Matrix:
+        """``a @ b`` of arrays as they are, by the library of `product`."""
+        if self._torch is None:
+            result: Matrix = a @ b
+        else:
+            result = (self._torch.from_numpy(np.ascontiguousarray(a)) @ self._torch.from_numpy(b)).numpy()
+        return result
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Within it NumPy's BLAS keeps to one thread where torch multiplies: its threads, even idle, hold the cores."""
+        return nullcontext() if self._torch is None else threadpool_limits(limits=1, user_api="blas")
