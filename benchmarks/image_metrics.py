@@ -9,16 +9,16 @@ state (64 covariance updates of 64 rows), kid-2000, kid-5000, kid-50000, manifol
 Where a peer does the same work over and over (subsets of KID), `--share` runs a part of it and scales its time;
 `--dtype float64` gives KID features of that type, on which both sides multiply in it.
 
-Ratios of processor time on one thread of an AMD EPYC of 2 cores (Zen 5; NumPy's OpenBLAS 0.3.31 takes it for a Haswell
-and uses half of its vectors), and what limits them:
+Ratios on two threads of an AMD EPYC of 2 cores (Zen 5; NumPy's OpenBLAS 0.3.31 takes it for a Haswell and uses half of
+its vectors), medians of three runs, and what limits them:
 
-- manifold 6.2, 0.2 GB beside the input. Three quarters of our time are products in float32: half of the pairs within
+- manifold 6.7, 0.2 GB beside the input. Three quarters of our time are products in float32: half of the pairs within
   each set and all between them, by oneDNN where torch is installed. With NumPy's the ratio is about 4.
-- KID 31 at N = 2,000, 6.0 at 5,000; three quarters are products as well. The peer's 100 subsets take 820 GFlop, all
+- KID 24 at N = 2,000, 5.9 at 5,000; three quarters are products as well. The peer's 100 subsets take 820 GFlop, all
   pairs of 2,000 + 2,000 samples 33 and of 5,000 + 5,000 205: 25 and 4 times, were all products equally fast.
-- Fréchet 35 (sqrtm) and 9.1 (torchmetrics) at N = 1,500. It multiplies in float64, which oneDNN does not. The
-  eigenvalues of a 1,499 x 1,499 matrix alone (LAPACK's reduction works at the speed of memory) take 40 % of our time
-  and allow 26 times torchmetrics; the product with the triangular factor takes 30 %, the Gram matrix 23 %. With
+- Fréchet 32 (sqrtm) and 8.3 (torchmetrics) at N = 1,500, 7.7 and 3.0 at 10,000. It multiplies in
+  float64, which oneDNN does not. The eigenvalues of a 1,499 x 1,499 matrix alone (LAPACK's reduction works at the speed of memory) take 40 % of our time
+  and allow 24 times torchmetrics; the product with the triangular factor takes 30 %, the Gram matrix 23 %. With
   `OPENBLAS_CORETYPE=SkylakeX`, for both sides, 42 and 13: worth setting on a CPU that is newer than its BLAS. At
   N = 10,000 the covariance takes 52 %, the eigenvalues 27 %, the two products 19 %. What depends on the reference alone
   (mean, Cholesky factor) is cached.
