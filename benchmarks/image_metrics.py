@@ -17,8 +17,9 @@ its vectors), medians of three runs, and what limits them:
 - KID 24 at N = 2,000, 5.9 at 5,000; three quarters are products as well. The peer's 100 subsets take 820 GFlop, all
   pairs of 2,000 + 2,000 samples 33 and of 5,000 + 5,000 205: 25 and 4 times, were all products equally fast.
 - Fréchet 32 (sqrtm) and 8.3 (torchmetrics) at N = 1,500, 7.7 and 3.0 at 10,000. It multiplies in
-  float64, which oneDNN does not. The eigenvalues of a 1,499 x 1,499 matrix alone (LAPACK's reduction works at the speed of memory) take 40 % of our time
-  and allow 24 times torchmetrics; the product with the triangular factor takes 30 %, the Gram matrix 23 %. With
+  float64, which oneDNN does not. The eigenvalues of a 1,499 x 1,499 matrix alone (LAPACK's reduction works at
+  the speed of memory) take 40 % of our time and allow 24 times torchmetrics; the product with the triangular factor
+  takes 30 %, the Gram matrix 23 %. With
   `OPENBLAS_CORETYPE=SkylakeX`, for both sides, 42 and 13: worth setting on a CPU that is newer than its BLAS. At
   N = 10,000 the covariance takes 52 %, the eigenvalues 27 %, the two products 19 %. What depends on the reference alone
   (mean, Cholesky factor) is cached.
