@@ -19,7 +19,12 @@ def explain_validation(error: ValidationError, document: Document, container: Co
 
     `whole` is what the document is called in messages, such as "the suite".
     """
-    problem = error.errors(include_url=False, include_context=True)[0]
+    problems = error.errors(include_url=False, include_context=True)
+    problem = problems[0]
+    if problem["type"] == "missing":
+        # A required key that was misspelt is missing too; the misspelling in the same place says what to correct
+        beside = (p for p in problems if p["type"] == "extra_forbidden" and p["loc"][:-1] == problem["loc"][:-1])
+        problem = next(beside, problem)
     # pydantic adds a pseudo-part such as "[key]" for keys of dictionaries, and judged scores are written without their
     # `judged`; the file has no such places
     inner: Path = tuple(part for part in problem["loc"] if part != "[key]")

@@ -39,6 +39,11 @@ BROKEN = {
     "unknown task key": (_replace("outputs:", "output:"), 4, "did you mean 'outputs'?"),
     "unknown rule key": (_replace("min: 0.5", "minn: 0.5"), 9, "did you mean 'min'?"),
     "missing suite": (_replace("suite: answers\n", ""), 1, "`suite` is missing"),
+    "misspelt score": (
+        _replace("    score:", "    scoer:"),
+        6,
+        "unknown key 'scoer' in tasks.golden; did you mean 'score'?",
+    ),
     "missing score": (_replace("    score: [exact_match, token_f1]\n", ""), 3, "`tasks.golden.score` is missing"),
     "duplicate key": (GOOD + "suite: again\n", 10, "the key 'suite' appears twice (first on line 1)"),
     "unknown metric": (_replace("token_f1]", "token_f2]"), 6, "unknown metric 'token_f2'; did you mean 'token_f1'?"),
