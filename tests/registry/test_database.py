@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -36,6 +38,21 @@ def test_up_down_up_with_data(database_url: str):
     upgrade(engine)
     assert PREFIX + "suites" in inspect(engine).get_table_names()
     engine.dispose()
+
+
+def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path):
+    """SQLite answers "database is locked" at once where a new file is to change to WAL."""
+    other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE runs (name VARCHAR(10))")
+    other.execute("BEGIN IMMEDIATE")
+    release = Timer(0.1, other.execute, ("COMMIT",))
+    release.start()
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    release.join()
+    engine.dispose()
+    other.close()
 
 
 def test_models_equal_migrations(database_url: str):
