@@ -71,6 +71,7 @@ def _include(app: Any, engine: Any) -> None:
     """Put evalkit's routes before the mount that answers everything else."""
     from mlflow.server import security_utils
 
+    from evalkit.pages import router as pages
     from evalkit.server.api import router
     from evalkit.server.health import health_router
 
@@ -80,4 +81,5 @@ def _include(app: Any, engine: Any) -> None:
     everything = app.router.routes.pop()
     app.include_router(health_router(engine))
     app.include_router(router)
+    app.include_router(pages)
     app.router.routes.append(everything)

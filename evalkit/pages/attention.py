@@ -1,0 +1,80 @@
+"""What needs a person now: alerts, undecided gates, work that did not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from evalkit.pages.inventory import ModelLine, models
+from evalkit.pages.rendering import path
+from evalkit.server.api.project import Project
+from registry.alerts import Alerts
+from registry.database import reading
+from registry.digests import now_ms
+from registry.tables import DEFAULT_WORKSPACE
+from registry.tables_monitoring import AlertRow
+
+SHOWN = 8
+"""Items of one kind on the overview; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to look at. `outcome` is the class of its chip; `at` UTC milliseconds or None."""
+
+    label: str
+    text: str
+    href: str
+    outcome: str
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """Things of one kind: `total` there are, `items` are shown, `href` shows all."""
+
+    title: str
+    href: str
+    total: int
+    items: Sequence[Item]
+
+
+def alerts(project: Project, _: Sequence[ModelLine]) -> Matter:
+    """Alerts that last and that nobody has taken up."""
+    now = now_ms()
+    open_ones = (
+        AlertRow.workspace == DEFAULT_WORKSPACE, AlertRow.closed_at.is_(None), AlertRow.acknowledged_at.is_(None),
+        func.coalesce(AlertRow.silenced_until, 0) <= now,
+    )  # fmt: skip
+    with reading(project.engine) as session:
+        total = session.scalar(select(func.count()).select_from(AlertRow).where(*open_ones)) or 0
+    found = [one for one in Alerts(project.engine).find(limit=10 * SHOWN) if one.state == "open"][:SHOWN]
+    items = [
+        Item(f"{one.monitor}: {one.signal}", one.reason, f"/evalkit/alerts/{one.id}", "fail", one.opened_at)
+        for one in found
+    ]
+    return Matter("Open alerts", "/evalkit/alerts", total, items)
+
+
+def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
+    """Models whose newest version neither passed nor failed."""
+    found = [line for line in lines if line.outcome == "inconclusive" and line.newest is not None]
+    items = [
+        Item(
+            f"{line.name} version {line.newest}", "neither passed nor failed; more samples would decide",
+            f"/evalkit/models/{path(line.name)}/{line.newest}", "inconclusive", line.decided_at,
+        )
+        for line in found[:SHOWN]
+    ]  # fmt: skip
+    return Matter("Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
+
+
+KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided)
+
+
+def matters(project: Project, lines: Sequence[ModelLine] | None = None) -> list[Matter]:
+    """All that needs a person, one entry a kind that has any."""
+    known = models(project) if lines is None else lines
+    return [matter for kind in KINDS if (matter := kind(project, known)).total]
