@@ -16,7 +16,8 @@ from evalkit.server.api.project import InProject
 router = APIRouter()
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-_VEGA = "vega.js"
+_STYLE, _VEGA = "style.css", "vega.js"
+_FOLDER = resources.files("evalkit.pages") / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Asset:
 
 
 def address(name: str) -> str:
-    """Where a page finds a file: ``style.css``, ``page.js``, ``icon.svg`` or ``vega.js``."""
+    """Where a page finds a file: ``style.css``, ``vega.js``, or a script or drawing of the folder ``static``."""
     tag = metadata.version("vl-convert-python") if name == _VEGA else _asset(name).digest
     stem, _, kind = name.rpartition(".")
     return f"/evalkit/assets/{stem}-{tag}.{kind}"
@@ -43,7 +44,7 @@ def asset(request: Request, project: InProject, file: str) -> Response:
     if name == _VEGA:
         packed = drawing.vega(project.settings.home)
         content = b"" if _takes_gzip(request) else gzip.decompress(packed)
-    elif name in {"style.css", "page.js", "icon.svg"}:
+    elif name in _names():
         found = _asset(name)
         content, packed = found.content, found.packed
     else:
@@ -59,8 +60,16 @@ def _takes_gzip(request: Request) -> bool:
 
 
 @cache
+def _names() -> frozenset[str]:
+    return frozenset({_STYLE} | {file.name for file in _FOLDER.iterdir() if file.name.endswith((".js", ".svg"))})
+
+
+@cache
 def _asset(name: str) -> Asset:
-    content = (resources.files("evalkit.pages") / "static" / name).read_bytes()
-    if name == "style.css":  # scorecards look alike in MLflow's artifacts and here
-        content = (resources.files("evalkit.reports") / "templates" / "scorecard.css").read_bytes() + content
+    if name == _STYLE:  # scorecards look alike in MLflow's artifacts and here
+        sheets = sorted((file for file in _FOLDER.iterdir() if file.name.endswith(".css")), key=lambda file: file.name)
+        scorecard = resources.files("evalkit.reports") / "templates" / "scorecard.css"
+        content = b"".join(file.read_bytes() for file in (scorecard, *sheets))
+    else:
+        content = (_FOLDER / name).read_bytes()
     return Asset(content, gzip.compress(content, 9, mtime=0), hashlib.sha256(content).hexdigest()[:12])

@@ -1,0 +1,180 @@
+"""A project with two evaluated versions of a text model, and a browser's view of its pages without a browser."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from evalkit.config import Settings
+from evalkit.pages import router
+from evalkit.server.api.project import Project, open_project
+from evalkit.server.api.project import project as open_once
+from registry.actors import ROLES, Actor, acting
+from registry.suite import Suite
+
+SUITE = """\
+suite: answers
+presets: {quick: {n: 20}}
+tasks:
+  golden:
+    data: golden.jsonl
+    outputs: outputs.jsonl
+    columns: {id: id, prompt: question, expected: expected, slices: [language]}
+    score: [exact_match, token_f1, distinct_n]
+gate:
+  rules:
+    - {metric: golden/exact_match, min: 0.5}
+"""
+HOSTILE = "<script>document.title='pwned'</script>\"'><img src=x onerror=document.title='pwned'>"
+
+
+def write_project(folder: Path, *, correct: float, count: int = 40) -> None:
+    """Data, outputs and suite of one version; the first prompt and output are hostile."""
+    rng = random.Random(7)
+    data, outputs = [], []
+    for i in range(count):
+        question = f"number {i}" if i else HOSTILE
+        said = str(i) if rng.random() < correct else "wrong"
+        data.append({"id": f"q{i}", "question": question, "expected": [str(i)], "language": "en" if i % 2 else "de"})
+        outputs.append({"id": f"q{i}", "output": said if i else HOSTILE, "latency": 0.01 * i})
+    for name, rows in (("golden.jsonl", data), ("outputs.jsonl", outputs)):
+        (folder / name).write_text("\n".join(json.dumps(row) for row in rows))
+    (folder / "suite.yaml").write_text(SUITE)
+
+
+class Identified:
+    """Sets the actor from a header, as the guard does after a login."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", ()))
+        name, _, roles = headers.get(b"x-actor", b"owner:" + ",".join(ROLES).encode()).decode().partition(":")
+        with acting(Actor(name, frozenset(filter(None, roles.split(","))))):
+            await self.app(scope, receive, send)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@dataclass
+class Seen:
+    """A page as its reader has it."""
+
+    status: int
+    html: str
+    headers: Any
+
+    def __post_init__(self) -> None:
+        self.reader = _Reader()
+        self.reader.feed(self.html)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.reader.text).split())
+
+    @property
+    def links(self) -> list[str]:
+        return self.reader.links
+
+    @property
+    def tags(self) -> list[tuple[str, dict[str, str | None]]]:
+        return self.reader.tags
+
+
+class Pages:
+    """The pages over a project of its own."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        app = FastAPI()
+        app.include_router(router)
+        app.dependency_overrides[open_once] = lambda: project
+        app.add_middleware(Identified)
+        self.client = TestClient(app, follow_redirects=False)
+
+    def get(self, path: str, who: str | None = None, **more: Any) -> Seen:
+        """A page, as the owner of everything or as ``name:role,role``."""
+        answer = self.client.get(path, headers={"x-actor": who} if who else {}, **more)
+        return Seen(answer.status_code, answer.text, answer.headers)
+
+    def post(self, path: str, form: dict[str, str], who: str | None = None) -> Any:
+        """Send a form as it is."""
+        return self.client.post(path, data=form, headers={"x-actor": who} if who else {})
+
+    def submit(self, on: str, path: str, form: dict[str, str], who: str | None = None) -> Any:
+        """Send a form with the token of the page that it stands on."""
+        fields = [given for tag, given in self.get(on, who).tags if tag == "input"]
+        token = next(str(given["value"]) for given in fields if given.get("name") == "form_token")
+        return self.post(path, {**form, "form_token": token}, who)
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """The folder of a project in which version 1 of ``bot`` passed and was promoted, and version 2 failed."""
+    from evalkit.session import Session
+    from registry.promotion import promote
+    from registry.store import Registry
+
+    folder = tmp_path_factory.mktemp("pages") / "project"
+    home = folder / ".evalkit"
+    home.mkdir(parents=True)
+    shutil.copyfile(empty_store, home / "mlflow.db")
+    url = f"sqlite:///{home / 'mlflow.db'}"
+    settings = Settings(home, url, url, url, advisory=False)
+    registry = Registry(url, url, artifact_root=settings.artifacts)
+    session = Session(settings, registry)
+    for correct in (0.95, 0.2):
+        write_project(folder, correct=correct)
+        version = registry.register(
+            "bot", model=str(folder / "outputs.jsonl"), suite=Suite.load(folder / "suite.yaml"), new_version=True
+        )
+        decision = session.decide(version, session.evaluate(version))
+        if decision.passed:
+            promote(registry, version)
+    registry.close()
+    return folder
+
+
+@pytest.fixture
+def project(evaluated: Path, tmp_path: Path) -> Iterator[Project]:
+    """A copy of that project, to be changed."""
+    folder = tmp_path / "project"
+    shutil.copytree(evaluated, folder)
+    home = folder / ".evalkit"
+    url = f"sqlite:///{home / 'mlflow.db'}"
+    found = open_project(Settings(home, url, url, url, advisory=False))
+    yield found
+    found.registry.close()
+    found.engine.dispose()
+
+
+@pytest.fixture
+def pages(project: Project) -> Pages:
+    """The pages of that project."""
+    return Pages(project)
