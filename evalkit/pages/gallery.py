@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.pages.stored import GoneError, StoredTask
+from evalkit.reports.scorecard import spec_named
 from judges.base import SUSPECTED_INJECTION, Verdict
-from judges.judged import spec_of
 from metrics.base import Direction
 from metrics.errors import InputError
 
@@ -28,7 +28,7 @@ _TEXT = 1_500
 """Characters of a text in the gallery; a sample's own page has more."""
 _MOST_VALUES = 200
 _MOST_ROWS = 50_000
-_INJECTION = "injection"
+_INJECTION, _LATENCY = "injection", "latency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,18 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """One score of a sample: None with the reason where there is none."""
+
+    metric: str
+    value: float | None
+    reason: str | None
+    units: str
+
+
+@dataclass(frozen=True, slots=True)
 class SampleView:
-    """A sample on a page. `scores` are metric, score and why there is none; `suspected` that it addresses its judge."""
+    """A sample on a page; `suspected` says that its output seems to address its judge."""
 
     place: int
     sample_id: str
@@ -54,7 +64,7 @@ class SampleView:
     expected: tuple[str, ...]
     context: tuple[str, ...]
     picture: bool
-    scores: tuple[tuple[str, float | None, str | None], ...]
+    scores: tuple[Scored, ...]
     said: tuple[Said, ...]
     suspected: bool
 
@@ -110,12 +120,13 @@ def views(
     names = list(task.metrics() if metrics is None else metrics)
     outputs = task.outputs_at(places)
     scores = {name: task.scores_at(name, places) for name in names}
+    units = {name: spec_named(name, task.record["metrics"][name]["settings"]).units for name in names}
     verdicts = {name: task.verdicts_at(name, places) for name in names}
     found = []
     for place in places:
         row = outputs[place]
         said = tuple(_said(name, verdicts[name][place]) for name in names if place in verdicts[name])
-        own = tuple((name, *scores[name].get(place, (None, None))) for name in names)
+        own = tuple(Scored(name, *scores[name].get(place, (None, None)), units[name]) for name in names)
         expected, context = answers.of(row["sample_id"]) if answers is not None else ((), ())
         found.append(
             SampleView(
@@ -127,18 +138,19 @@ def views(
 
 
 def default_metric(task: StoredTask, gated: Iterable[str] = ()) -> str | None:
-    """What orders samples unless a reader says otherwise: the first gated metric with scores, else the first one."""
+    """What orders samples unless a reader says otherwise: the first gated metric with scores, else the first one.
+
+    Nobody looks at images by how long they took.
+    """
     known = [name for name in task.metrics() if direction_of(task, name) != "none"]
-    speed_last = sorted(known, key=lambda name: name == "latency")
-    return next((name for name in gated if name in known), next(iter(speed_last), None))
+    own = [name for name in known if name != _LATENCY]
+    rest = own if own or task.pictures else known
+    return next((name for name in gated if name in known), next(iter(rest), None))
 
 
 def direction_of(task: StoredTask, metric: str) -> Direction:
     """Which way a metric is better."""
-    try:
-        return spec_of(metric, task.record["metrics"][metric]["settings"]).direction
-    except InputError:
-        return "none"
+    return spec_named(metric, task.record["metrics"][metric]["settings"]).direction
 
 
 def slice_values(task: StoredTask, metric: str) -> list[str]:
@@ -180,9 +192,11 @@ def _said(name: str, verdict: Verdict) -> Said:
     return Said(name, verdict.value, verdict.label, _cut(verdict.rationale), verdict.flags)
 
 
-def _suspected(scores: Iterable[tuple[str, float | None, str | None]], said: Iterable[Said]) -> bool:
+def _suspected(scores: Iterable[Scored], said: Iterable[Said]) -> bool:
     flagged = any(SUSPECTED_INJECTION in one.flags for one in said)
-    return flagged or any(why == SUSPECTED_INJECTION or (name == _INJECTION and value) for name, value, why in scores)
+    return flagged or any(
+        one.reason == SUSPECTED_INJECTION or (one.metric == _INJECTION and bool(one.value)) for one in scores
+    )
 
 
 def _cut(text: str | None) -> str | None:

@@ -10,9 +10,10 @@ from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from evalkit.pages import gallery, judged
+from evalkit.pages.modes import reference_image
 from evalkit.pages.rendering import new_router, page
 from evalkit.pages.stored import stored_task
-from evalkit.pages.version import Number, address
+from evalkit.pages.version import Number
 from evalkit.reports.html import reencoded
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject
@@ -20,6 +21,7 @@ from evalkit.server.api.routes import NotFoundError
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
 from registry.digests import short
+from registry.pages import version_page
 
 router = new_router()
 _SIDES = {"small": 256, "large": 1024}
@@ -81,7 +83,7 @@ def samples(
     wanted = gallery.Wanted(metric, chosen.slice if metric else "", chosen.order, chosen.unscored, chosen.start)
     found = gallery.gallery(task, wanted, gallery.answers_of(project, version, evaluation, task))
     return page(
-        request, "samples.html", version=version, home=address(version.name, version.version), task=task, tasks=tasks,
+        request, "samples.html", version=version, home=version_page(name, number), task=task, tasks=tasks,
         wanted=wanted, found=found, kept=chosen.following(task=task.name, metric=metric),
         evaluation=chosen.evaluation, outputs=short(task.record["outputs"]),
     )  # fmt: skip
@@ -97,6 +99,12 @@ def image(project: InProject, name: ModelName, number: Number, at: Annotated[Pla
     if stored is None or place is None:
         raise NotFoundError(f"there is no sample '{at.sample_id}'")
     return picture(at.request, stored.image_at(place), _SIDES[at.shot.size])
+
+
+@router.get("/models/{name}/{number:int}/modes/{key}/{place:int}.png", dependencies=[Depends(needs())])
+def reference(request: Request, project: InProject, key: str, place: int) -> Response:
+    """An image of the reference that a mode is shown with."""
+    return picture(request, reference_image(project.settings.home, key, place), _SIDES["small"])
 
 
 def picture(request: Request, data: bytes | None, side: int) -> Response:

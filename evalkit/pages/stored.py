@@ -87,7 +87,8 @@ class StoredTask:
 
     def scores_at(self, metric: str, places: Iterable[int]) -> dict[int, tuple[float | None, str | None]]:
         """Score and reason of samples by their place."""
-        folder, found = self._scores(metric), {}
+        folder = self._scores(metric)
+        found: dict[int, tuple[float | None, str | None]] = {}
         for rows, within in self._by_shard(places).items():
             table = _table(folder.file(rows, ROWS)).select(["value", "denominator", "reason"]).take(within)
             for offset, row in zip(within, table.to_pylist(), strict=True):
@@ -160,7 +161,8 @@ class StoredTask:
         return self._outputs().file(holding, SUFFIX), place - holding.start
 
     def _by_shard(self, places: Iterable[int]) -> dict[Rows, list[int]]:
-        size, found = self.record["shard_size"], {}
+        size: int = self.record["shard_size"]
+        found: dict[Rows, list[int]] = {}
         for place in sorted(set(places)):
             start = place // size * size
             found.setdefault(Rows(start, min(start + size, self.target)), []).append(place - start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from evalkit.pages import gallery, judged
 from evalkit.pages.gallery import SampleView
-from evalkit.pages.rendering import new_router, page, path
+from evalkit.pages.modes import Modes, modes_of_task
+from evalkit.pages.rendering import new_router, page
 from evalkit.pages.rules import RuleLine, rule_lines
-from evalkit.pages.stored import GoneError, stored_task
+from evalkit.pages.stored import stored_task
 from evalkit.reports.scorecard import Scorecard, build, spec_named
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject, Project
@@ -25,6 +26,7 @@ from metrics.errors import InputError
 from registry.actors import APPROVER, EVALUATOR, intent
 from registry.digests import short
 from registry.entities import Decision, Evaluation, ModelVersion, Promotion
+from registry.pages import version_page
 
 router = new_router()
 CHAMPION = "champion"
@@ -42,12 +44,16 @@ DONE = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Samples beside a rule: the worst by `metric` (empty: none have scores of their own), or why there are none."""
+    """Samples beside a rule: the worst by `metric`, or for one on the whole set (empty) its modes with the outputs that
+    they name; or why there are none.
+    """
 
     metric: str
     outputs: str
     samples: tuple[SampleView, ...] = ()
     missing: str = ""
+    modes: Modes | None = None
+    shown: Mapping[int, SampleView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +105,10 @@ class VersionPage:
     approvals_needed: int
 
 
-def address(name: str, number: int) -> str:
-    """Where a version's page is."""
-    return f"/evalkit/models/{path(name)}/{number}"
-
-
 @router.get("/models/{name}/@{alias}", dependencies=[Depends(needs())])
 def by_alias(project: InProject, name: ModelName, alias: Annotated[str, Path(max_length=100)]) -> Response:
     """To the version that holds an alias."""
-    return RedirectResponse(address(name, find(project, name, f"@{alias}").version), 303)
+    return RedirectResponse(version_page(name, find(project, name, f"@{alias}").version), 303)
 
 
 class Filters(BaseModel):
@@ -148,10 +149,10 @@ def gather(project: Project, version: ModelVersion, chosen: Filters) -> VersionP
         specs = _specs(filled)
         card = _card(project, Judged(version, filled, decision, specs), champion, shown)
         rules = rule_lines(decision, specs) if decision is not None else []
-        evidence = _evidence(project, evaluation, rules)
+        evidence = _evidence(project, version, evaluation, rules)
     policy = project.registry.policy(version.name)
     return VersionPage(
-        version, address(version.name, version.version), holder, evaluation, decision, counts, card, lines, rules,
+        version, version_page(version.name, version.version), holder, evaluation, decision, counts, card, lines, rules,
         evidence, looks, judged.approvals(engine, version), judged.promotions(engine, version),
         sorted(evaluation.details.get("tasks", {})) if evaluation else [],
         judged.slices(engine, evaluation) if evaluation else [],
@@ -178,24 +179,28 @@ def _specs(evaluation: Evaluation) -> dict[str, MetricSpec]:
     return found | {s.metric: spec_named(s.metric, None) for s in evaluation.estimates if s.metric not in found}
 
 
-def _evidence(project: Project, evaluation: Evaluation, rules: Sequence[RuleLine]) -> dict[int, Evidence]:
+def _evidence(
+    project: Project, version: ModelVersion, evaluation: Evaluation, rules: Sequence[RuleLine]
+) -> dict[int, Evidence]:
     """Samples for the first rules that do not pass."""
     found: dict[int, Evidence] = {}
+    seen: set[str] = set()
     for line in [line for line in rules if line.outcome != "pass" and line.measured][:_WITH_SAMPLES]:
         task = stored_task(project.settings.home, evaluation, line.task)
         if task is None or line.metric not in task.record["metrics"]:
             continue
         outputs = short(task.record["outputs"])
         try:
-            metric = line.metric if line.metric in task.metrics() else None
-            if metric is None:
-                found[line.number] = Evidence("", outputs)
-                continue
-            wanted = gallery.Wanted(metric, line.slice, size=_PREVIEW)
-            found[line.number] = Evidence(metric, outputs, gallery.gallery(task, wanted).samples)
-        except GoneError as error:
-            found[line.number] = Evidence(line.metric, outputs, missing=str(error))
-        except InputError as error:  # a slice of a metric whose samples have none of their own
+            if line.metric in task.metrics():
+                wanted = gallery.Wanted(line.metric, line.slice, size=_PREVIEW)
+                found[line.number] = Evidence(line.metric, outputs, gallery.gallery(task, wanted).samples)
+            elif task.name not in seen:  # the images are the same whatever the metric
+                seen.add(task.name)
+                modes = modes_of_task(project, version, evaluation, task)
+                places = sorted(modes.places) if modes is not None else []
+                shown = dict(zip(places, gallery.views(task, places, ()), strict=True))
+                found[line.number] = Evidence("", outputs, modes=modes, shown=shown)
+        except InputError as error:  # gone, or a slice that the samples do not have
             found[line.number] = Evidence(line.metric, outputs, missing=str(error))
     return found
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from evalkit.pages import forms, judged
 from evalkit.pages.rendering import new_router
-from evalkit.pages.version import CHAMPION, Number, address
+from evalkit.pages.version import CHAMPION, Number
 from evalkit.server.api import submissions
 from evalkit.server.api.decisions import Approves, Promotes
 from evalkit.server.api.evaluations import Evaluates
@@ -20,6 +20,7 @@ from evalkit.server.api.schema import ModelName
 from metrics.errors import InputError
 from registry import promotion
 from registry.actors import APPROVER, Actor
+from registry.pages import version_page
 
 router = new_router()
 Checked = Depends(forms.checked)
@@ -95,4 +96,4 @@ def decide(
 
 
 def _back(name: str, number: int, done: str) -> Response:
-    return forms.back_to(f"{address(name, number)}?done={done}")
+    return forms.back_to(f"{version_page(name, number)}?done={done}")
