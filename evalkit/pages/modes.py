@@ -134,7 +134,8 @@ def _generated(task: StoredTask) -> tuple[np.ndarray[Any, Any], list[int]]:
     """Features of the first outputs, and the place of each."""
     identity = {"outputs": task.record["outputs"], "extractor": task.record["extractor"]}
     folder = ShardFolder.known(task.home / "features", digest(identity))
-    parts, places = [], []
+    parts: list[np.ndarray[Any, Any]] = []
+    places: list[int] = []
     for rows in grid(task.target, task.record["shard_size"]):
         if len(places) >= _MOST_ROWS:
             break
@@ -154,7 +155,9 @@ def _reference(task: StoredTask, kept: str) -> tuple[np.ndarray[Any, Any], list[
     state = load_reference_state(task.home, kept)
     if state is None:
         raise GoneError(f"the reference of '{task.name}' is no longer stored here")
-    load, parts, origins = feature_loader(task.home), [], []
+    load = feature_loader(task.home)
+    parts: list[np.ndarray[Any, Any]] = []
+    origins: list[int] = []
     for part in state.facts.get("parts", ()):
         if "source" not in part or len(origins) >= _MOST_ROWS:
             break

@@ -99,6 +99,6 @@ def _passing_value(rule: RuleOutcome, compared: Estimate, units: str, highest: f
     least = ">=" in rule.rule
     needed = rule.limit + half if least else rule.limit - half
     if least and highest is not None and needed > highest:
-        return [f"No value would pass {wide}; more samples narrow it."]
+        return [f"No value would pass {wide}: a model as good needs more samples, too."]
     what = f"A difference from {rule.against}" if rule.difference is not None else "An estimate"
     return [f"{what} of at {'least' if least else 'most'} {number(needed, units)} would pass, {wide}."]

@@ -24,6 +24,7 @@ from registry.digests import short
 from registry.pages import version_page
 
 router = new_router()
+_LEAST = 128
 _SIDES = {"small": 256, "large": 1024}
 _PICTURE = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
@@ -32,7 +33,7 @@ class Filters(BaseModel):
     """Which samples, in which order."""
 
     evaluation: str = Field("", pattern=r"^(?:[0-9a-f-]{36})?$")
-    task: str = Field("", max_length=60)
+    task: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,60}$")
     metric: str = Field("", max_length=100)
     slice: str = Field("", max_length=500)
     order: Literal["worst", "best", "made"] = "worst"
@@ -58,7 +59,7 @@ class Place:
     """Which sample of which task a request asks for an image of."""
 
     def __init__(
-        self, request: Request, task: Annotated[str, Path(max_length=60)], sample_id: str,
+        self, request: Request, task: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,60}$")], sample_id: str,
         shot: Annotated[Shot, Query()],
     ) -> None:  # fmt: skip
         self.request, self.task, self.sample_id, self.shot = request, task, sample_id, shot
@@ -109,7 +110,7 @@ def reference(request: Request, project: InProject, key: str, place: int) -> Res
 
 def picture(request: Request, data: bytes | None, side: int) -> Response:
     """Answer with a stored image, encoded again at most `side` pixels wide and high."""
-    encoded = reencoded(data, side) if data is not None else None
+    encoded = reencoded(data, side, _LEAST) if data is not None else None
     if encoded is None:
         raise HTTPException(404, "there is no readable image")
     headers = {

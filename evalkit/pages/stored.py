@@ -102,7 +102,8 @@ class StoredTask:
         digest = self.record["metrics"][metric].get("verdicts")
         if digest is None:
             return {}
-        folder, found = ShardFolder.known(self.home / VERDICTS, digest), {}
+        folder = ShardFolder.known(self.home / VERDICTS, digest)
+        found: dict[int, Verdict] = {}
         for rows, within in self._by_shard(places).items():
             try:
                 verdicts = read_verdicts(folder.file(rows, "parquet"))

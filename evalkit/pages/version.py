@@ -45,7 +45,7 @@ DONE = {
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Samples beside a rule: the worst by `metric`, or for one on the whole set (empty) its modes with the outputs that
-    they name; or why there are none.
+    they name; or why there are none, or the rule `instead` that has the same ones.
     """
 
     metric: str
@@ -53,6 +53,7 @@ class Evidence:
     samples: tuple[SampleView, ...] = ()
     missing: str = ""
     modes: Modes | None = None
+    instead: int | None = None
     shown: Mapping[int, SampleView] = field(default_factory=dict)
 
 
@@ -115,7 +116,7 @@ class Filters(BaseModel):
     """Which evaluation, and which of its estimates."""
 
     evaluation: str = Field("", pattern=r"^(?:[0-9a-f-]{36})?$")
-    task: str = Field("", max_length=60)
+    task: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,60}$")
     slice: str = Field("", max_length=500)
     done: str = Field("", max_length=20)
 
@@ -184,7 +185,7 @@ def _evidence(
 ) -> dict[int, Evidence]:
     """Samples for the first rules that do not pass."""
     found: dict[int, Evidence] = {}
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for line in [line for line in rules if line.outcome != "pass" and line.measured][:_WITH_SAMPLES]:
         task = stored_task(project.settings.home, evaluation, line.task)
         if task is None or line.metric not in task.record["metrics"]:
@@ -194,8 +195,10 @@ def _evidence(
             if line.metric in task.metrics():
                 wanted = gallery.Wanted(line.metric, line.slice, size=_PREVIEW)
                 found[line.number] = Evidence(line.metric, outputs, gallery.gallery(task, wanted).samples)
-            elif task.name not in seen:  # the images are the same whatever the metric
-                seen.add(task.name)
+            elif task.name in seen:
+                found[line.number] = Evidence("", outputs, instead=seen[task.name])
+            else:
+                seen[task.name] = line.number
                 modes = modes_of_task(project, version, evaluation, task)
                 places = sorted(modes.places) if modes is not None else []
                 shown = dict(zip(places, gallery.views(task, places, ()), strict=True))

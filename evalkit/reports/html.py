@@ -101,8 +101,10 @@ def _picture(sample: Sample) -> Markup:
     return Markup('<img src="{}" alt="{}" class="{}">').format(source, label, "tiny" if tiny else "photo")
 
 
-def reencoded(data: bytes, side: int = _MAX_SIDE) -> tuple[bytes, bool] | None:
+def reencoded(data: bytes, side: int = _MAX_SIDE, least: int = 0) -> tuple[bytes, bool] | None:
     """A stored image as a PNG of our own making, at most `side` pixels wide and high, and whether it is tiny.
+
+    A tiny one is enlarged to at least about `least` pixels, without smoothing.
 
     None for what is no PNG, or has too many pixels to be decoded.
     """
@@ -115,6 +117,9 @@ def reencoded(data: bytes, side: int = _MAX_SIDE) -> tuple[bytes, bool] | None:
         return None
     tiny = max(pixels.size) <= 64
     pixels.thumbnail((side, side))
+    if tiny and least > max(pixels.size):
+        times = -(-least // max(pixels.size))
+        pixels = pixels.resize((pixels.width * times, pixels.height * times), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     pixels.save(buffer, "PNG", optimize=True)
     return buffer.getvalue(), tiny
