@@ -30,6 +30,7 @@ from registry.pages import version_page
 
 router = new_router()
 CHAMPION = "champion"
+COPYING = "memorization"
 Number = Annotated[int, Path(ge=1, le=10**9)]
 _WITH_SAMPLES = 3
 """Rules whose samples stand on the page itself; those of the others are a link away."""
@@ -185,7 +186,7 @@ def _evidence(
 ) -> dict[int, Evidence]:
     """Samples for the first rules that do not pass."""
     found: dict[int, Evidence] = {}
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, bool], int] = {}
     for line in [line for line in rules if line.outcome != "pass" and line.measured][:_WITH_SAMPLES]:
         task = stored_task(project.settings.home, evaluation, line.task)
         if task is None or line.metric not in task.record["metrics"]:
@@ -195,10 +196,10 @@ def _evidence(
             if line.metric in task.metrics():
                 wanted = gallery.Wanted(line.metric, line.slice, size=_PREVIEW)
                 found[line.number] = Evidence(line.metric, outputs, gallery.gallery(task, wanted).samples)
-            elif task.name in seen:
-                found[line.number] = Evidence("", outputs, instead=seen[task.name])
+            elif (task.name, line.metric == COPYING) in seen:
+                found[line.number] = Evidence("", outputs, instead=seen[task.name, line.metric == COPYING])
             else:
-                seen[task.name] = line.number
+                seen[task.name, line.metric == COPYING] = line.number
                 modes = modes_of_task(project, version, evaluation, task)
                 places = sorted(modes.places) if modes is not None else []
                 shown = dict(zip(places, gallery.views(task, places, ()), strict=True))
