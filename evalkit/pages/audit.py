@@ -14,6 +14,7 @@ from evalkit.server.api.project import InProject, Project
 from evalkit.server.identity import needs
 from registry.audit import verify as follow
 from registry.database import reading
+from registry.digests import short
 from registry.tables import DEFAULT_WORKSPACE, AuditRow
 
 router = new_router()
@@ -89,4 +90,6 @@ def _entry(row: AuditRow) -> Entry:
 
 def _text(item: Any) -> str:
     text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    if text.startswith("sha256:"):
+        return short(text)  # the whole digest is in the entry, which `evalkit audit export` gives
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
