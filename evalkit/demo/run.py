@@ -193,7 +193,8 @@ def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console:
         soft_wrap=True,
         highlight=False,
     )
-    console.print(f"  mlflow ui --backend-store-uri {settings.tracking_uri}", soft_wrap=True, highlight=False)
+    console.print(f"  cd {folder} && evalkit server", soft_wrap=True, highlight=False)
+    console.print("  and open http://127.0.0.1:5000/evalkit: the pages, with MLflow's own beside them", highlight=False)
 
 
 @contextmanager
