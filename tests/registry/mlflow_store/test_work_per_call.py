@@ -78,10 +78,10 @@ def test_a_policy_that_changes_before_the_lock_rules(store: Any, url: str, monke
     promote(store, "1")
     lock = audit.lock
 
-    def late(session: Any, workspace: str) -> Any:
+    def late(session: Any, workspace: str, *more: Any) -> Any:
         monkeypatch.setattr(audit, "lock", lock)
         rule(url, aliases=("production", "champion"))
-        return lock(session, workspace)
+        return lock(session, workspace, *more)
 
     monkeypatch.setattr(audit, "lock", late)
     with pytest.raises(MlflowException, match="evalkit refuses"):
