@@ -118,14 +118,18 @@ def not_found(name: str, version: str | int) -> MlflowException:
     return MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
 
 
-def make_known(session: Session, move: Move) -> None:
-    """Tell a session where the alias points, so that MLflow need not ask for it to change it."""
+def known_alias(session: Session, move: Move) -> Any:
+    """MLflow's object of where the alias points, in the session for as long as the caller keeps it.
+
+    MLflow then does not ask for it to change it.
+    """
     if move.previous is None:
-        return
+        return None
     held = move.held
     known = _Alias(workspace=held.workspace, name=held.name, alias=move.alias, version=move.previous)
     make_transient_to_detached(known)
     session.add(known)
+    return known
 
 
 def _values(workspace: str, name: str, version: str | int, **more: str) -> dict[str, Any]:

@@ -95,9 +95,10 @@ class _Gate(SqlAlchemyStore):
             if grant is None:
                 grant = ledger.grant(session, move.held, alias, "set")
                 write(session.connection(), grant[:1])
-            questions.make_known(session, move)
+            known = questions.known_alias(session, move)
             super().set_registered_model_alias(name, alias, version)
             session.flush()
+            del known  # the session keeps no object that nobody else keeps
             ledger.record_promotion(session, move, allowed, locked, grant[1])
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
