@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
@@ -89,8 +89,12 @@ class Seen:
 
 
 def see(session: Session, name: str, alias: str, version: str, *, workspace: str, wish: Intent) -> Seen:
-    """The policy over a model together with all that it asks for before an alias moves."""
-    rows = session.connection().execute(_SEEN, _values(workspace, name, version, alias=alias))
+    """The policy over a model together with all that it asks for before an alias moves; never MLflow's errors."""
+    try:
+        values = _values(workspace, name, version, alias=alias)
+    except MlflowException:
+        values = {"workspace": workspace, "name": name, "version": None, "alias": alias}  # which no version has
+    rows = session.connection().execute(_SEEN, values)
     policy, row = ruling_row(rows, name)
     if policy is None:
         return Seen(None, None, None)
@@ -101,7 +105,7 @@ def held_version(session: Session, workspace: str, name: str, version: str | int
     """A version as MLflow holds it now; raises MLflow's error where it does not."""
     row = session.connection().execute(_HELD, _values(workspace, name, version)).first()
     if row is None:
-        raise not_found(name, version)
+        refuse_unknown(name, version)
     return _held_of(row, workspace)
 
 
@@ -109,23 +113,24 @@ def wished_move(session: Session, name: str, alias: str, version: str, *, worksp
     """A move of an alias that no policy asks for; raises MLflow's error where there is no such version."""
     row = session.connection().execute(_MOVE, _values(workspace, name, version, alias=alias)).first()
     if row is None:
-        raise not_found(name, version)
+        refuse_unknown(name, version)
     return _move_of(row, workspace, alias, wish)
 
 
-def not_found(name: str, version: str | int) -> MlflowException:
-    """What MLflow says where there is no such version."""
-    return MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
+def refuse_unknown(name: str, version: str | int) -> NoReturn:
+    """Raise what MLflow raises where there is no such version, or what was given is not even a number."""
+    _validate_model_version(version)
+    raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
 
 
 def known_alias(session: Session, move: Move) -> Any:
     """MLflow's object of where the alias points, in the session for as long as the caller keeps it.
 
-    MLflow then does not ask for it to change it.
+    MLflow then changes it without asking for it first. None where MLflow would change nothing: it shall look itself.
     """
-    if move.previous is None:
-        return None
     held = move.held
+    if move.previous in {None, held.version}:
+        return None
     known = _Alias(workspace=held.workspace, name=held.name, alias=move.alias, version=move.previous)
     make_transient_to_detached(known)
     session.add(known)

@@ -63,7 +63,7 @@ class _Gate(SqlAlchemyStore):
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias; a protected one only with a passing, current decision."""
         with self._recorded(name) as session:
-            workspace, wish = self._workspace(), intent()
+            wish = intent()
             seen = self._see(session, name, alias, version, wish)
             if seen.policy is None and not wish.record:
                 super().set_registered_model_alias(name, alias, version)
@@ -74,7 +74,7 @@ class _Gate(SqlAlchemyStore):
                 if seen.policy.artifacts == "proxied":
                     files = digest_of(move.held)  # may take long, so before the lock
                 grant = ledger.grant(session, move.held, alias, "set")
-            locked = audit.lock(session, workspace, grant[:1] if grant else ())
+            locked = audit.lock(session, self._workspace(), grant[:1] if grant else ())
             if locked[0] != seen.last:
                 seen = self._see(session, name, alias, version, wish)  # it may have changed before the lock was ours
             policy = seen.policy
@@ -83,12 +83,7 @@ class _Gate(SqlAlchemyStore):
             if policy is None or not policy.protects(alias):
                 if grant:
                     write(session.connection(), grant[1:])
-                free = None
-                if wish.record:
-                    free = questions.wished_move(session, name, alias, version, workspace=workspace, wish=wish)
-                super().set_registered_model_alias(name, alias, version)
-                if free is not None:
-                    ledger.record_free_move(session, free)
+                self._move_freely(session, name, alias, version)
                 return
             move = _found(seen, name, version)
             allowed = permit(session, policy, move, files)
@@ -100,6 +95,15 @@ class _Gate(SqlAlchemyStore):
             session.flush()
             del known  # the session keeps no object that nobody else keeps
             ledger.record_promotion(session, move, allowed, locked, grant[1])
+
+    def _move_freely(self, session: Session, name: str, alias: str, version: str) -> None:
+        workspace, wish = self._workspace(), intent()
+        move = None
+        if wish.record:
+            move = questions.wished_move(session, name, alias, version, workspace=workspace, wish=wish)
+        super().set_registered_model_alias(name, alias, version)
+        if move is not None:
+            ledger.record_free_move(session, move)
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Delete an alias; a protected one only as an approver."""
@@ -300,7 +304,7 @@ class WorkspaceGatedStore(_Gate, WorkspaceAwareSqlAlchemyStore):
 
 def _found(seen: Seen, name: str, version: str) -> Move:
     if seen.move is None:
-        raise questions.not_found(name, version)
+        questions.refuse_unknown(name, version)
     return seen.move
 
 
