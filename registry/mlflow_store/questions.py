@@ -69,6 +69,7 @@ _MOVE: Any = (
     .order_by(*NEWEST)
     .limit(1)
 )
+_TOLD_VERSION, _TOLD_ALIAS = "evalkit_version", "evalkit_alias"
 _CANDIDATE: Any = _MOVE.subquery("candidate")
 _SEEN: Any = RANKED.add_columns(*_CANDIDATE.c).outerjoin(_CANDIDATE, true())
 
@@ -123,18 +124,22 @@ def refuse_unknown(name: str, version: str | int) -> NoReturn:
     raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
 
 
-def known_alias(session: Session, move: Move) -> Any:
-    """MLflow's object of where the alias points, in the session for as long as the caller keeps it.
-
-    MLflow then changes it without asking for it first. None where MLflow would change nothing: it shall look itself.
-    """
+def tell(session: Session, move: Move) -> None:
+    """Tell MLflow, for this session, what it would ask before a move: whether there is the version, and the alias."""
     held = move.held
+    session.info[_TOLD_VERSION] = _Version(workspace=held.workspace, name=held.name, version=held.version)
     if move.previous in {None, held.version}:
-        return None
+        return  # MLflow would insert, or change nothing: it shall look itself
     known = _Alias(workspace=held.workspace, name=held.name, alias=move.alias, version=move.previous)
     make_transient_to_detached(known)
     session.add(known)
-    return known
+    session.info[_TOLD_ALIAS] = known  # the session keeps no object that nobody else keeps
+
+
+def told_version(session: Session, name: str, version: str | int) -> Any:
+    """MLflow's object of a version that `tell` told of; None for others."""
+    told = session.info.get(_TOLD_VERSION)
+    return told if told is not None and (told.name, told.version) == (name, version) else None
 
 
 def _values(workspace: str, name: str, version: str | int, **more: str) -> dict[str, Any]:

@@ -90,10 +90,9 @@ class _Gate(SqlAlchemyStore):
             if grant is None:
                 grant = ledger.grant(session, move.held, alias, "set")
                 write(session.connection(), grant[:1])
-            known = questions.known_alias(session, move)
+            questions.tell(session, move)
             super().set_registered_model_alias(name, alias, version)
             session.flush()
-            del known  # the session keeps no object that nobody else keeps
             ledger.record_promotion(session, move, allowed, locked, grant[1])
 
     def _move_freely(self, session: Session, name: str, alias: str, version: str) -> None:
@@ -267,6 +266,11 @@ class _Gate(SqlAlchemyStore):
         if not isinstance(name, str):
             return Seen(None, None, None)  # MLflow's to refuse
         return questions.see(session, name, alias, version, workspace=self._workspace(), wish=wish)
+
+    def _get_sql_model_version(self, session: Session, name: str, version: Any, eager: bool = False) -> Any:
+        # MLflow's own look at a version, spared where the gate has just looked
+        told = None if eager else questions.told_version(session, name, version)
+        return told if told is not None else super()._get_sql_model_version(session, name, version, eager)
 
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)

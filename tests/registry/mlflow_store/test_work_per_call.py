@@ -88,7 +88,7 @@ def test_few_statements(store: Any, url: str):
     each_alone = url.startswith("sqlite")  # where a statement is no round trip
     assert seen.count("COMMIT") == 1
     assert len(own) == (8 if each_alone else 3), own
-    assert len(seen) == len(own) + 3, seen  # MLflow's look at the version, its write, the end
+    assert len(seen) == len(own) + 2, seen  # MLflow's write, and the end
 
 
 @pytest.mark.slow
