@@ -16,11 +16,22 @@ from registry import audit
 from registry.actors import intent
 from registry.database import reading, writing
 from registry.digests import now_ms
+from registry.mlflow_link import parse_reference
 from registry.tables import DEFAULT_WORKSPACE
 from registry.tables_monitoring import AlertRow, MonitorRow, ReadingRow
 
 OPEN, ACKNOWLEDGED, SILENCED, CLOSED = "open", "acknowledged", "silenced", "closed"
 _LONGEST_REASON = 1000
+
+
+def model_name(reference: str | None) -> str | None:
+    """Name of the registered model that a monitor watches; None where it watches none."""
+    if reference is None:
+        return None
+    try:
+        return parse_reference(reference)[0]
+    except InputError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

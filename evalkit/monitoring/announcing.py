@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from evalkit.monitoring.cadence import utc_text
 from evalkit.monitoring.definition import Definition
+from registry import webhooks
+from registry.alerts import model_name
 from registry.digests import now_ms
 from registry.mlflow_link import parse_reference
 from registry.outbox import ALERT, DEMOTION, put
@@ -83,6 +85,11 @@ def _tell(session: Session, monitor: MonitorRow, definition: Definition, row: Al
         where: Mapping[str, Any] = destination.model_dump(mode="json", exclude_none=True)
         body = {"alert": row.id, "destination": where, "message": message}
         put(session, ALERT, body, workspace=monitor.workspace)
+    name = model_name(monitor.model) or ""
+    told = {**facts(row, monitor, event), "model": name, "reference": monitor.model}
+    webhooks.announce(
+        session, f"alert.{event}", name, told, actor=f"monitor:{monitor.name}", workspace=monitor.workspace
+    )
 
 
 def _demote(session: Session, monitor: MonitorRow, definition: Definition, row: AlertRow) -> None:

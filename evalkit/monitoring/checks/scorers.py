@@ -149,3 +149,6 @@ SCORERS: Mapping[str, Scorer] = {
     "refusal": Scorer(_refused, ("output",), _rate("rate of outputs that match a refusal pattern"), True, True),
 }
 """Scores by name; a rate has the range 0 to 1."""
+
+EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
+"""Numbers of which neither less nor more is worse."""
