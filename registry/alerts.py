@@ -17,6 +17,7 @@ from registry.actors import intent
 from registry.database import reading, writing
 from registry.digests import now_ms
 from registry.mlflow_link import parse_reference
+from registry.outbox import ALERT_TAGS, put
 from registry.tables import DEFAULT_WORKSPACE
 from registry.tables_monitoring import AlertRow, MonitorRow, ReadingRow
 
@@ -32,6 +33,13 @@ def model_name(reference: str | None) -> str | None:
         return parse_reference(reference)[0]
     except InputError:
         return None
+
+
+def ask_for_tags(session: Session, monitor: MonitorRow) -> None:
+    """Have a worker bring the tags of the model's versions in line with a monitor's alerts after this transaction."""
+    name = model_name(monitor.model)
+    if name is not None:
+        put(session, ALERT_TAGS, {"monitor": monitor.name, "model": name}, workspace=monitor.workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,16 @@ class Alerts:
         with reading(self._engine) as session:
             return [_reading(row) for row in reversed(session.scalars(query).all())]
 
+    def opening(self, alert: Alert) -> Reading | None:
+        """What the alert's rule said of the window that opened it; None for windows without rules."""
+        query = select(ReadingRow).where(
+            ReadingRow.monitor_id == alert.monitor_id, ReadingRow.check == alert.check, ReadingRow.key == alert.key,
+            ReadingRow.slice == alert.slice, ReadingRow.rule == alert.rule, ReadingRow.start == alert.opened_at,
+        )  # fmt: skip
+        with reading(self._engine) as session:
+            row = session.scalar(query)
+            return None if row is None else _reading(row)
+
     def acknowledge(self, alert_id: str, reason: str) -> Alert:
         """Say, as the present actor, that somebody looks into it. It stays open, and its end is still told."""
         return self._change(alert_id, "alert.acknowledged", reason)
@@ -184,6 +202,7 @@ class Alerts:
                     raise InputError(f"alert {alert_id} is not silenced")
                 row.silenced_until = until
             row.comment = f"{actor}: {reason.strip()}"
+            ask_for_tags(session, owner)
             # The reason may name a person: the chain keeps what was done, the alert says why
             facts = {"alert": row.id, "monitor": owner.name, "check": row.check, "rule": row.rule, "until": until}
             audit.append(session, kind, actor=actor, name=owner.name, facts=facts, workspace=self._workspace)

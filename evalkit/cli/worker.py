@@ -69,7 +69,7 @@ def worker(
     from evalkit.jobs.work import Scheduled
     from evalkit.monitoring.scheduling import KIND, MonitorFirings
     from evalkit.session import open_database
-    from evalkit.worker.alerts import AlertDeliveries, Demotions
+    from evalkit.worker.alerts import AlertDeliveries, AlertTags, Demotions
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
@@ -90,6 +90,7 @@ def worker(
             evaluations,
             Deliveries(engine, say=note),
             AlertDeliveries(engine, say=note),
+            AlertTags(engine, settings, say=note),
             Demotions(engine, settings, say=note),
         ]
         if not once:

@@ -20,6 +20,7 @@ from evalkit.monitoring.states import States, pack, unpack
 from judges.base import Usage
 from metrics.base import Estimate
 from metrics.errors import InputError, did_you_mean
+from registry.alerts import ask_for_tags
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
 from registry.leases import check_token
@@ -65,6 +66,10 @@ class MonitorStore:
             if row.source_digest != definition.source_digest:
                 row.watermark = {}
             row.digest, row.source_digest = definition.digest, definition.source_digest
+            if what != "new" and row.model != definition.spec.model:
+                ask_for_tags(session, row)  # those on versions of the former model go
+                row.model = definition.spec.model
+                ask_for_tags(session, row)
             row.model = definition.spec.model
             session.flush()
             known = session.scalar(
@@ -94,6 +99,7 @@ class MonitorStore:
         monitor = self.monitor(name)
         with writing(self.engine) as session:
             session.execute(delete(LeaseRow).where(LeaseRow.key == monitor.lease_key))
+            ask_for_tags(session, session.get_one(MonitorRow, monitor.id))
             session.execute(delete(MonitorRow).where(MonitorRow.id == monitor.id))
         shutil.rmtree(self.folder(monitor), ignore_errors=True)
 

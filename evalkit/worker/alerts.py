@@ -1,4 +1,4 @@
-"""What alerts ask of workers: messages to people, and aliases taken away."""
+"""What alerts ask of workers: messages to people, tags on model versions, and aliases taken away."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from registry import audit
 from registry.actors import APPROVER, Actor
 from registry.alerts import Alerts
 from registry.database import writing
-from registry.outbox import ALERT, DEMOTION, Item
+from registry.outbox import ALERT, ALERT_TAGS, DEMOTION, Item
 
 if TYPE_CHECKING:
     from evalkit.config import Settings
@@ -51,6 +51,37 @@ class AlertDeliveries(Deliveries):
 
     def _named(self, item: Item) -> str:
         return f"alert {item.body['alert']}: delivery"
+
+
+class AlertTags(Deliveries):
+    """Shows alerts as tags on the model versions that they are about.
+
+    Args:
+        settings: of the project whose registry it is.
+    """
+
+    kind: ClassVar[str] = ALERT_TAGS
+
+    def __init__(self, engine: Engine, settings: Settings, **how: Any) -> None:
+        super().__init__(engine, slots=1, **how)
+        self._settings = settings
+
+    def _send(self, item: Item) -> Answer | None:
+        from evalkit.monitoring.alert_tags import update_tags
+        from evalkit.session import open_session
+
+        monitor, model = str(item.body["monitor"]), str(item.body["model"])
+        try:
+            with open_session(self._settings) as session:
+                done = update_tags(self._engine, session.registry, monitor, model, workspace=item.workspace)
+        except InputError as error:
+            return Answer(None, str(error))
+        except DBAPIError as error:
+            return Answer(None, f"the database could not be used: {str(error.orig)[:200]}")
+        return Answer(_DONE, done)
+
+    def _named(self, item: Item) -> str:
+        return f"monitor {item.body['monitor']}: tags on '{item.body['model']}'"
 
 
 class Demotions(Deliveries):

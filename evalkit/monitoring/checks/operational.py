@@ -114,8 +114,8 @@ def _telling(values: FloatArray, name: str) -> Rows:
     """Places of the rows that show a number best: the largest values, of a share the hits, of a size both ends."""
     there = np.flatnonzero(np.isfinite(values))
     if SCORERS[name].quantity.high == 1.0:
-        there = there[values[there] == 1]
-        return there[:SHOWN_SAMPLES]
+        hits: Rows = there[values[there] == 1]
+        return hits[:SHOWN_SAMPLES]
     order: Rows = there[np.argsort(-values[there], kind="stable")]
     if name not in EITHER or len(order) <= SHOWN_SAMPLES:
         return order[:SHOWN_SAMPLES]
