@@ -20,6 +20,8 @@ from evalkit.monitoring.states import States, pack, unpack
 from judges.base import Usage
 from metrics.base import Estimate
 from metrics.errors import InputError, did_you_mean
+from registry import audit
+from registry.actors import intent
 from registry.alerts import ask_for_tags
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
@@ -90,8 +92,12 @@ class MonitorStore:
         """Pause or resume a monitor; `InputError` where there is none of that name."""
         self.monitor(name)
         with writing(self.engine) as session:
+            audit.lock(session, self._workspace)
             row = session.scalars(self._named(name)).one()
-            row.status = status
+            if row.status != status:
+                row.status = status
+                kind, who = "monitor.paused" if status == PAUSED else "monitor.resumed", intent().actor.name
+                audit.append(session, kind, actor=who, name=name, facts={"monitor": name}, workspace=self._workspace)
             return _monitor(row)
 
     def remove(self, name: str) -> None:

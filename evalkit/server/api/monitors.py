@@ -88,6 +88,24 @@ def run_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(
     return QueuedOut(key=key, workers=sum(one.alive for one in workers(project.engine)))
 
 
+@router.post("/monitors/{name}/pause", summary="Stop running a monitor by itself")
+def pause_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
+    """Until it is resumed; what it found stays."""
+    del actor
+    store = _store(project)
+    _known(store, name)
+    return _told(store, scheduling.pause(project.settings, store, name))
+
+
+@router.post("/monitors/{name}/resume", summary="Run a monitor by itself again")
+def resume_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
+    """Windows of the pause are computed with the next run."""
+    del actor
+    store = _store(project)
+    _known(store, name)
+    return _told(store, scheduling.resume(project.settings, store, name))
+
+
 def _store(project: Project) -> MonitorStore:
     return MonitorStore(project.engine, project.settings.home)
 
