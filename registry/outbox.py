@@ -33,6 +33,9 @@ DEMOTION = "alert.demotion"
 ALERT_TAGS = "alert.tags"
 """Alerts of a monitor that MLflow's tags on a model's versions shall show."""
 
+BACKFILL = "monitor.backfill"
+"""Windows of a monitor that a worker shall compute."""
+
 DONE, FAILED, DROPPED = "done", "failed", "dropped"
 
 _LOG = 20

@@ -70,6 +70,7 @@ def worker(
     from evalkit.monitoring.scheduling import KIND, MonitorFirings
     from evalkit.session import open_database
     from evalkit.worker.alerts import AlertDeliveries, AlertTags, Demotions
+    from evalkit.worker.backfills import Backfills
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
@@ -92,12 +93,13 @@ def worker(
             AlertDeliveries(engine, say=note),
             AlertTags(engine, settings, say=note),
             Demotions(engine, settings, say=note),
+            Backfills(engine, settings, say=note),
         ]
         if not once:
             host = Host(settings, engine, {KIND: MonitorFirings(settings, engine)}, concurrency=schedules)
             works.append(Scheduled(host, note))
         Worker(works, poll=poll, grace=grace, say=note).run(once=once)
-        if works[-1].busy():
+        if any(work.busy() for work in works):
             # A run that did not end in its time ends here, as if killed: DBOS would wait for it
             sys.stderr.flush()
             os._exit(0)

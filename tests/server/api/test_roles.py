@@ -50,6 +50,8 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/monitors/{name}/signals"): (READERS, None),
     ("GET", "/monitors/{name}/jobs"): (READERS, None),
     ("POST", "/monitors/{name}/run"): (EVALUATORS, None),
+    ("GET", "/monitors/{name}/backfills"): (READERS, None),
+    ("POST", "/monitors/{name}/backfills"): (EVALUATORS, {"start": 0, "end": 1}),
     ("POST", "/monitors/{name}/pause"): (EVALUATORS, None),
     ("POST", "/monitors/{name}/resume"): (EVALUATORS, None),
     ("GET", "/alerts"): (READERS, None),
