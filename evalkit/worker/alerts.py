@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from evalkit.monitoring.channels import deliver
-from evalkit.worker.deliveries import Deliveries
+from evalkit.worker.deliveries import Deliveries, Resumable
 from evalkit.worker.sending import Answer
 from metrics.errors import InputError
 from registry import audit
@@ -53,7 +53,7 @@ class AlertDeliveries(Deliveries):
         return f"alert {item.body['alert']}: delivery"
 
 
-class AlertTags(Deliveries):
+class AlertTags(Resumable):
     """Shows alerts as tags on the model versions that they are about.
 
     Args:
@@ -63,7 +63,7 @@ class AlertTags(Deliveries):
     kind: ClassVar[str] = ALERT_TAGS
 
     def __init__(self, engine: Engine, settings: Settings, **how: Any) -> None:
-        super().__init__(engine, slots=1, **how)
+        super().__init__(engine, **how)
         self._settings = settings
 
     def _send(self, item: Item) -> Answer | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine
 
-from evalkit.worker.deliveries import Deliveries
+from evalkit.worker.deliveries import Resumable
+from evalkit.worker.loop import Say
 from evalkit.worker.sending import Answer
 from metrics.errors import InputError
-from registry.leases import LeaseLostError
 from registry.outbox import BACKFILL, Item
 
 if TYPE_CHECKING:
@@ -20,12 +18,11 @@ if TYPE_CHECKING:
 
 _DONE = 200
 _SCHEDULE = (10.0, 60.0, 600.0)
-_HEARTBEAT = 4.0
 
 _log = logging.getLogger("evalkit.monitoring")
 
 
-class Backfills(Deliveries):
+class Backfills(Resumable):
     """Computes ranges of windows, one at a time.
 
     A range that was begun twice doubles nothing: windows are stored under the monitor's lease, and those that are there
@@ -38,28 +35,11 @@ class Backfills(Deliveries):
     kind: ClassVar[str] = BACKFILL
     gone: ClassVar[str] = "the monitor was removed"
 
-    def __init__(self, engine: Engine, settings: Settings, **how: Any) -> None:
-        super().__init__(engine, slots=1, **{"schedule": _SCHEDULE, **how})
+    def __init__(
+        self, engine: Engine, settings: Settings, *, schedule: tuple[float, ...] = _SCHEDULE, say: Say, **how: Any
+    ) -> None:
+        super().__init__(engine, schedule=schedule, say=say, **how)
         self._settings = settings
-        self._said = time.monotonic()
-
-    def tend(self) -> None:
-        """Write down what has come of a range, and say that this worker is alive while one is under way."""
-        super().tend()
-        if time.monotonic() - self._said < _HEARTBEAT:
-            return
-        self._said = time.monotonic()
-        for item, _ in self._sent:
-            with contextlib.suppress(LeaseLostError):  # found out when it is closed
-                self._outbox.renew(item)
-
-    def abandon(self) -> None:
-        """Give back what is under way: a range may take hours, and begins again where it was left."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        super().tend()
-        for item, _ in self._sent:
-            with contextlib.suppress(LeaseLostError):
-                self._outbox.give_back(item)
 
     def _send(self, item: Item) -> Answer | None:
         from evalkit.monitoring.running import run_and_record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,29 @@ def test_a_demotion_that_was_faster(shop: Any):
 
         update_tags(engine, Moves(), "prod", "bot", workspace="default")  # type: ignore[arg-type]
     assert KEY in tags(shop, 2) and tags(shop, 1) == {}
+    engine.dispose()
+
+
+def test_a_worker_that_is_told_to_stop_gives_back_what_hangs(shop: Any, monkeypatch: pytest.MonkeyPatch):
+    began, over = threading.Event(), threading.Event()
+
+    def hang(*_: Any, **__: Any) -> str:
+        began.set()
+        assert over.wait(10)
+        return "too late"
+
+    monkeypatch.setattr(alert_tags, "update_tags", hang)
+    engine = connect(shop.settings.database_url)
+    tags_work = AlertTags(engine, shop.settings, say=lambda _: None)
+    assert tags_work.start() and began.wait(10)
+    tags_work.abandon()
+    assert tags_work.busy() == 1, "the process ends all the same"
+    items = Outbox(engine).items(ALERT_TAGS)
+    assert all(item.token is None and item.attempts == 0 and item.outcome is None for item in items)
+    over.set()
+    monkeypatch.undo()
+    work(shop)
+    assert KEY in tags(shop, 1)
     engine.dispose()
 
 
