@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from evalkit.remote.client import Client, NotThereError, quoted
-from metrics.errors import InputError
+from evalkit.remote.client import Client, NotThereError, made, quoted
 from registry.alerts import Alert, Reading
 
-T = TypeVar("T", Alert, Reading)
 _PAGE = 1000
 
 
@@ -33,7 +30,7 @@ class RemoteAlerts:
     def readings(self, alert: Alert, *, limit: int = 90) -> list[Reading]:
         """What the alert's rule said, oldest first: the newest `limit` windows."""
         found = self._client.get(self._path(alert.id), windows=min(limit, _PAGE))
-        return [_made(Reading, item) for item in found.get("readings", ())]
+        return [made(Reading, item) for item in found.get("readings", ())]
 
     def samples(self, alert: Alert) -> tuple[list[dict[str, Any]], list[str]]:
         """The rows behind an alert, and ids of those that are no longer kept."""
@@ -64,11 +61,4 @@ class RemoteAlerts:
 
 
 def _alert(data: Mapping[str, Any]) -> Alert:
-    return _made(Alert, {"monitor_id": "", **data})
-
-
-def _made(kind: type[T], data: Mapping[str, Any]) -> T:
-    try:
-        return kind(**{item.name: data[item.name] for item in fields(kind)})
-    except KeyError as error:
-        raise InputError(f"the server's answer lacks {error}; is it older than this evalkit?") from None
+    return made(Alert, {"monitor_id": "", **data})

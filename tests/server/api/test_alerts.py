@@ -205,3 +205,27 @@ def test_the_commands_work_on_the_server(alerting: Any, remotely: Any, tmp_path:
     assert status == 2 and "login" in err
     status, _, err = remotely("alerts", "show", "nothing")
     assert status == 2
+
+
+def test_monitors_of_the_server_by_the_commands(alerting: Any, remotely: Any):
+    status, out, _ = remotely("monitor", "list", "--json")
+    (found,) = json.loads(out)
+    assert (status, found["name"], found["window"]["rows"]) == (0, "prod", 40)
+    status, out, _ = remotely("monitor", "history", "prod", "--check", "size", "--key", "length", "--json")
+    stored = api.history("prod", check="size", key="length", settings=alerting.project.settings)
+    assert [row["estimate"] for row in json.loads(out)] == [one.signal.estimate.to_json() for one in stored]
+    assert len(stored) == 6 and {row["slice"] for row in json.loads(out)} == {""}
+    status, out, _ = remotely("monitor", "history", "prod", "--key", "rows", "--slice", "all", "--since", "2026-05-05")
+    assert status == 0 and "language=de" in out
+    status, out, err = remotely("monitor", "backfill", "prod", "--from", "2026-05-01", "--to", "2026-05-02")
+    assert status == 0 and out.startswith("queued: ") and "0 workers of http://server" in err
+    (queued,) = alerting.request("GET", "/monitors/prod/backfills", "viewer").json()["items"]
+    assert out == f"queued: {queued['key']}\n" and (queued["start"], queued["end"]) == (START, START + DAY)
+    assert remotely("monitor", "run", "prod")[0] == 0
+    assert remotely("monitor", "pause", "prod")[:2] == (0, "paused: prod\n")
+    assert json.loads(remotely("monitor", "list", "--json")[1])[0]["status"] == "paused"
+    assert remotely("monitor", "resume", "prod", by="viewer")[0] == 1
+    assert remotely("monitor", "resume", "prod")[:2] == (0, "active: prod\n")
+    for refused in (["run", "prod", "--window", "2026-05-01"], ["history", "prod", "--level", "week"],
+                    ["history", "nothing"], ["pause", "nothing"]):  # fmt: skip
+        assert remotely("monitor", *refused)[0] == 2, refused
