@@ -59,6 +59,11 @@ def test_an_alert_is_told_as_it_opens_and_ends(project: Any):
     assert (opened["check"], opened["key"], opened["event"]) == ("operational", "empty", "opened")
     assert opened["samples"], "the message names the rows that caused it"
     assert found[-1][2]["closed"] is not None
+    alerts = _days.alerts_of(project)
+    assert {alert.id for alert in alerts.find(model="bot", state="closed")} >= {opened["alert"]}
+    assert alerts.find(model="Bot", closed=True) == alerts.find(model="bot", state="silenced") == []
+    (first, *rest) = alerts.find(closed=True)
+    assert alerts.find(closed=True, after=(first.opened_at, first.id)) == rest
 
 
 def test_a_monitor_without_a_model_is_told_to_those_who_hear_all(local: Any):
@@ -109,3 +114,22 @@ def test_numbers_name_the_rows_that_show_them(local: Any):
     assert samples["length"] == (*(f"0-{place}" for place in range(59, 49, -1)), *(f"0-{k}" for k in range(10)))
     assert samples["latency.p95"] == samples["latency"] and samples["latency"][0] == "0-49"
     assert samples["rows"] == ()
+
+
+def test_gaps_and_drift_name_rows(local: Any):
+    for day in range(2):
+        rows = _days.day_of(day, empty=0)
+        for place, row in enumerate(rows):
+            row["answer"] = "" if row["language"] == "de" and place % 8 == 0 else "y" * (place + 30 * day)
+        local.write(f"day-{day:02}", rows)
+    checks = "{groups: {by: [language], of: [empty, length], minimum: 10}}\n  - {drift: [output]}"
+    old = "{operational: [empty, length], alert: {key: empty, versus: baseline}}"
+    local.apply(_days.MONITOR.replace(old, checks).replace("baseline: 4d", "baseline: 1d"))
+    local.run(2)
+    found = [one for one in api.history("prod", settings=local.settings) if one.window.start == _days.START + _days.DAY]
+    samples = {(one.check, one.signal.key): one.signal.samples for one in found}
+    assert samples["groups", "empty.gap.language"] == tuple(f"1-{place}" for place in range(0, 60, 8))
+    assert samples["groups", "empty.ratio.language"] == samples["groups", "empty.gap.language"]
+    longest = samples["drift", "output.length.baseline"]
+    assert (longest[0], len(longest)) == ("1-59", 20)
+    assert set(longest[10:]) == {*(f"1-{place}" for place in range(0, 60, 8)), "1-1", "1-2"}, "both ends"

@@ -10,13 +10,12 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, Field
 
-from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools
-from evalkit.monitoring.checks.scorers import EITHER, SCORERS, can_score, score_rows
+from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
+from evalkit.monitoring.checks.scorers import SCORERS, can_score, score_rows, telling
 from evalkit.monitoring.rows import ALL, WindowRows
-from evalkit.monitoring.sampling import Rows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, Strict
 from evalkit.monitoring.states import MOMENTS, StateKey, States, moments_in, scored, sketch_in, sketch_state
-from metrics.base import Estimate, FloatArray, State
+from metrics.base import Estimate, State
 from metrics.drift.distribution import Distribution
 from metrics.drift.sketch import ColumnSketch
 from metrics.errors import InputError, did_you_mean
@@ -71,7 +70,7 @@ class Operational(Check):
                 clusters = None if rows.clusters is None else rows.clusters[at]
                 own = values[at]
                 states[name, slice_] = scored(own, clusters=clusters, low=quantity.low, high=quantity.high)
-                shown = rows.ids[at[_telling(own, name)]].tolist()
+                shown = rows.ids[at[telling(own, name)]].tolist()
                 samples[name, slice_] = shown
                 if name in _QUANTILES:
                     states[f"{name}.quantiles", slice_] = sketch_state(ColumnSketch.of_numbers(own, name))
@@ -108,19 +107,6 @@ class Operational(Check):
             if made is not None:
                 found.append(Signal(f"{name}.{key}", slice_, made, *self.enough(made, slice_)))
         return found
-
-
-def _telling(values: FloatArray, name: str) -> Rows:
-    """Places of the rows that show a number best: the largest values, of a share the hits, of a size both ends."""
-    there = np.flatnonzero(np.isfinite(values))
-    if SCORERS[name].quantity.high == 1.0:
-        hits: Rows = there[values[there] == 1]
-        return hits[:SHOWN_SAMPLES]
-    order: Rows = there[np.argsort(-values[there], kind="stable")]
-    if name not in EITHER or len(order) <= SHOWN_SAMPLES:
-        return order[:SHOWN_SAMPLES]
-    half = SHOWN_SAMPLES // 2
-    return np.concatenate([order[:half], order[::-1][:half]])
 
 
 def _quantile(column: Distribution, level: float, confidence: float) -> Estimate:
