@@ -30,11 +30,17 @@ class AlertDeliveries(Deliveries):
     gone: ClassVar[str] = "the alert was removed"
 
     def _send(self, item: Item) -> Answer | None:
+        alerts = Alerts(self._engine, item.workspace)
+        try:
+            alert = alerts.seek(item.body["alert"])
+        except DBAPIError as error:
+            return Answer(None, f"the database could not be read: {str(error.orig)[:200]}")
+        if alert is None:
+            return None  # removed since, with its monitor or for a person who was erased
+
         def chart() -> bytes | None:
             from evalkit.monitoring.chart import chart_png
 
-            alerts = Alerts(self._engine, item.workspace)
-            alert = alerts.get(item.body["alert"])
             try:
                 return chart_png(alerts.readings(alert), title=f"{alert.monitor}: {alert.check}/{alert.key}")
             except ValueError as error:  # a message without its picture is better than none

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from evalkit.monitoring import api
+from evalkit.monitoring.erasure import forget
+from evalkit.worker.alerts import AlertDeliveries
+from evalkit.worker.loop import Worker
 from metrics.errors import InputError
 from registry.alerts import Alerts
 from registry.database import connect, upgrade
-from registry.outbox import DELIVERY, Outbox
+from registry.outbox import ALERT, DELIVERY, DROPPED, Outbox
 from registry.webhooks import add_webhook
 
 _spec = importlib.util.spec_from_file_location("alerting_days", Path(__file__).with_name("test_alerting.py"))
@@ -133,3 +136,47 @@ def test_gaps_and_drift_name_rows(local: Any):
     longest = samples["drift", "output.length.baseline"]
     assert (longest[0], len(longest)) == ("1-59", 20)
     assert set(longest[10:]) == {*(f"1-{place}" for place in range(0, 60, 8)), "1-1", "1-2"}, "both ends"
+
+
+def test_a_monitor_that_was_removed_is_told_of_no_more(local: Any):
+    text = _days.MONITOR.replace("{log: true}", "{webhook: HOOK}")
+    local.apply(text)
+    _days.live(local, [3] * 6 + [30])
+    engine = connect(local.settings.database_url)
+    waiting = Outbox(engine).items(ALERT)
+    assert waiting
+    api.remove("prod", settings=local.settings)
+    environment = {"HOOK": "https://hooks.example.org", "HOOK_SECRET": "x" * 24}
+    work = AlertDeliveries(engine, environment=environment, say=lambda _: None)
+    Worker([work], poll=0.02, say=lambda _: None).run(once=True)
+    assert {(item.outcome, item.log[-1]["detail"]) for item in Outbox(engine).items(ALERT)} == {
+        (DROPPED, "the alert was removed")
+    }
+    engine.dispose()
+
+
+def test_a_person_who_is_forgotten_is_in_no_alert_and_no_message(project: Any):
+    hooks(project, "*")
+    text = _days.MONITOR.replace("output: answer", "output: answer, user: who").replace(
+        "slices: [language]", "slices: [who]"
+    )
+    project.apply(text)
+    for day, empty in enumerate([3] * 6 + [30]):
+        rows = _days.day_of(day, empty)
+        for place, row in enumerate(rows):
+            row["who"] = "ann" if place % 2 else "bea"
+            row["id"] = f"{row['who']}-{row['id']}"
+        project.write(f"day-{day:02}", rows)
+        project.run(day + 1)
+
+    def everything() -> str:
+        engine = connect(project.settings.database_url)
+        alerts = Alerts(engine).find(closed=True)
+        bodies = [item.body for kind in (ALERT, DELIVERY) for item in Outbox(engine).items(kind, limit=1000)]
+        engine.dispose()
+        return str([(alert.slice, alert.samples) for alert in alerts]) + str(bodies)
+
+    assert "ann-6-" in everything() and "who=ann" in everything() and "bea-6-" in everything()
+    forget("ann", settings=project.settings, now=_days.START + 7 * _days.DAY + 7_200_000)
+    assert "ann-" not in everything() and "who=ann" not in everything()
+    assert "bea-6-" in everything()
