@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evalkit.monitoring.cadence import DAY_MS
 from evalkit.monitoring.checks.base import Check
-from evalkit.monitoring.checks.scorers import SCORERS
+from evalkit.monitoring.checks.scorers import EITHER, SCORERS
 from evalkit.monitoring.detectors import AlertRule, alert_rules, drift_observation, observation
 from evalkit.monitoring.spec import Alert
 from metrics.base import Direction as Better
@@ -20,7 +20,6 @@ HORIZON_MS = 90 * DAY_MS
 
 _HEADLINES = {"toxicity": "toxicity", "refusal": "refusal", "hallucination": "hallucination"}
 _RATES = frozenset({"hallucination", "embedded", "judge"})
-_EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
 _DRIFT = ".baseline"
 
 
@@ -72,10 +71,17 @@ def rules_of(check: Check) -> dict[str, AlertRule]:
             raise InputError("a limit on a drift's effect needs `detector: threshold`; else `versus: baseline`")
         if key is not None and is_rate(check, key) and any(not 0 < limit < 1 for limit in limits):
             raise InputError("the limit of a rate lies between 0 and 1; for 0 or 1 itself take `detector: threshold`")
+    if check.kind == "drift" and alert.smallest is not None:
+        raise InputError("an alert on `drift` reads its test; give the effect that matters as `floors:` of the check")
     if alert.demote and "@" not in (check.monitor.model or ""):
         raise InputError("`demote` takes an alias away: name it in `model: models:/<name>@<alias>`")
     found = alert_rules(
-        maximum=alert.max, minimum=alert.min, versus=alert.versus, better=_better(check, key), method=alert.detector
+        maximum=alert.max,
+        minimum=alert.min,
+        versus=alert.versus,
+        better=_better(check, key),
+        method=alert.detector,
+        smallest=alert.smallest or 0.0,
     )
     learning = max(2, round(check.monitor.baseline / check.cadence.length()))
     return {name: replace(rule, learning=learning) for name, rule in found.items()}
@@ -110,6 +116,6 @@ def _alert(check: Check) -> Alert:
 def _better(check: Check, key: str | None) -> Better:
     if check.kind == "groups":
         return "higher" if key is not None and ".ratio." in key else "lower"
-    if check.kind == "suite" or (key is not None and key.split(".")[0] in _EITHER):
+    if check.kind == "suite" or (key is not None and key.split(".")[0] in EITHER):
         return "none"
     return "lower"

@@ -181,6 +181,7 @@ class Alert(Strict):
         versus: compare with the baseline's value instead.
         key: which number of the check; its main one by default.
         detector: how a change is noticed.
+        smallest: a change from the baseline that matters, in the number's unit; much smaller ones do not alert.
         demote: take the alias of `model` away when it alerts, and restore the former holder.
     """
 
@@ -189,12 +190,17 @@ class Alert(Strict):
     versus: Literal["baseline"] | None = None
     key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     detector: Literal["e-detector", "3-sigma", "threshold"] = "e-detector"
+    smallest: Annotated[Quantity, Field(ge=0)] | None = None
     demote: bool = False
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if self.max is None and self.min is None and self.versus is None:
             raise ValueError("an alert needs `max`, `min` or `versus: baseline`")
+        if self.smallest is not None and (self.versus is None or self.detector != "e-detector"):
+            raise ValueError(
+                "`smallest` goes with `versus: baseline` and the e-detector; a limit says itself what matters"
+            )
         return self
 
 
