@@ -21,7 +21,9 @@ HORIZON_MS = 90 * DAY_MS
 _HEADLINES = {"toxicity": "toxicity", "refusal": "refusal", "hallucination": "hallucination"}
 _RATES = frozenset({"hallucination", "embedded", "judge"})
 _EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
-_DRIFT = ".baseline"
+_DRIFT, _WORST = ".baseline", ".gap"
+_OF_MANY = frozenset({"drift", "groups", "probes"})
+"""Checks whose alert follows several numbers where it names none."""
 
 
 def is_about(check: Check, key: str) -> bool:
@@ -31,6 +33,8 @@ def is_about(check: Check, key: str) -> bool:
         return key == alert.key
     if check.kind == "drift":
         return key.endswith(_DRIFT)
+    if check.kind == "probes":
+        return key.endswith(_WORST)
     return ".gap." in key if check.kind == "groups" else key == _HEADLINES.get(check.kind)
 
 
@@ -64,7 +68,7 @@ def rules_of(check: Check) -> dict[str, AlertRule]:
     if alert is None:
         return {}
     key = alert.key or _HEADLINES.get(check.kind)
-    if key is None and check.kind not in {"drift", "groups"}:
+    if key is None and check.kind not in _OF_MANY:
         raise InputError(f"an alert on `{check.kind}` needs `key:`, the number that it is about, such as latency.p95")
     limits = [limit for limit in (alert.max, alert.min) if limit is not None]
     if alert.detector != "threshold":
@@ -108,8 +112,8 @@ def _alert(check: Check) -> Alert:
 
 
 def _better(check: Check, key: str | None) -> Better:
-    if check.kind == "groups":
-        return "higher" if key is not None and ".ratio." in key else "lower"
+    if check.kind in {"groups", "probes"}:
+        return "higher" if key is not None and ".ratio" in key else "lower"
     if check.kind == "suite" or (key is not None and key.split(".")[0] in _EITHER):
         return "none"
     return "lower"

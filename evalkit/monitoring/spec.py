@@ -11,7 +11,7 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_span
 from judges.budget import Budget
 from registry.spec import NAME, Quantity
 
-MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite")
+MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes")
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
 _RATE = re.compile(r"^\s*(\d+)\s*(?:/\s*day)?\s*$")
@@ -211,7 +211,7 @@ class CheckSpec(Strict):
         name: in signals; the kind by default.
     """
 
-    kind: Literal["operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite"]
+    kind: Literal["operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes"]
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None
     against: tuple[Literal["baseline", "previous"], ...] = ("baseline", "previous")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
+from evalkit.monitoring.cadence import utc_text
+from evalkit.monitoring.checks.base import Check
 from evalkit.monitoring.definition import Definition
 from judges.base import Usage, VerdictJudge
 from metrics.errors import InputError
@@ -29,10 +32,12 @@ class ProjectTools:
         settings: of the project.
         definition: the monitor.
         spent: what its judges have cost on this UTC day already.
+        now: what time it is, UTC milliseconds.
     """
 
-    def __init__(self, settings: Settings, definition: Definition, spent: Usage) -> None:
+    def __init__(self, settings: Settings, definition: Definition, spent: Usage, now: int) -> None:
         self._settings, self._definition, self._spent = settings, definition, spent
+        self._now = now
         self._open = ExitStack()
         self._desks: dict[str, Desk] = {}
         self._session: Session | None = None
@@ -61,8 +66,8 @@ class ProjectTools:
             raise InputError(f"judge '{name}' has no model to ask; add `model: openai:/MODEL` to the check")
         return open_judge(found, self._desk(asked, defaults, folder))
 
-    def evaluate(self, suite: str | None) -> Sequence[Any]:
-        """Estimates of the watched model on its suite."""
+    def evaluate(self, suite: str | None, *, anew: bool = False) -> Sequence[Any]:
+        """Estimates of the watched model on its suite; `anew` generates again and leaves the registry as it is."""
         session, version, bound = self._watched()
         judged_by = bound
         if suite is not None and suite != bound.name:
@@ -70,7 +75,60 @@ class ProjectTools:
             from registry.suite import Suite
 
             judged_by = Suite.load(confine(self._definition.folder, suite, "`suite`"))
-        return session.evaluate(version, suite=judged_by).estimates
+        if not anew:
+            return session.evaluate(version, suite=judged_by).estimates
+        from evalkit.runner.engine import score
+        from evalkit.runner.sources import read_sources, version_subject
+
+        subject = version_subject(session.registry, version, judged_by)
+        sources = read_sources(judged_by, session.registry, self._settings)
+        with tempfile.TemporaryDirectory(prefix="evalkit-suite-") as home:
+            evaluation, _ = score(subject, judged_by, Path(home), sources=sources)
+        if evaluation.status == "failed":
+            why = evaluation.warnings[0] if evaluation.warnings else "no reason was recorded"
+            raise InputError(f"{version.reference} gave nothing that can be scored: {why}")
+        return evaluation.estimates
+
+    def answer(self, prompts: Sequence[str], *, seed: int, generate: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What the watched model says now to some prompts, in order; nothing of it is stored.
+
+        Raises:
+            InputError: the model cannot be asked, or gives nothing usable.
+        """
+        from evalkit.generators.base import FOR_EVALKIT, Request
+        from evalkit.generators.seeds import sample_seed
+        from evalkit.outputs import read_shard
+        from evalkit.runner.plan import GENERATED_SHARD, STORED_ADAPTERS
+        from evalkit.runner.sources import version_subject
+        from registry.spec import ScoreSpec, Task
+
+        session, version, suite = self._watched()
+        subject = version_subject(session.registry, version, suite)
+        if subject.open is None or subject.generator.get("adapter") in STORED_ADAPTERS:
+            raise InputError(f"{version.reference} holds stored outputs and cannot be asked")
+        requests = [
+            Request(str(place), place, sample_seed(seed, place), prompt, {"prompt": prompt})
+            for place, prompt in enumerate(prompts)
+        ]
+        settings = {name: value for name, value in generate.items() if name not in FOR_EVALKIT}
+        task = Task(generate=dict(generate), score=(ScoreSpec(metric="latency"),))
+        found: list[dict[str, Any]] = []
+        with tempfile.TemporaryDirectory(prefix="evalkit-answers-") as folder, subject.open(task) as writer:
+            for start in range(0, len(requests), GENERATED_SHARD):
+                path = Path(folder) / f"{start}.parquet"
+                writer.write_shard(requests[start : start + GENERATED_SHARD], settings, path)
+                table, _ = read_shard(path)
+                columns = table.select(["text", "latency", "error"])
+                found += columns.rename_columns(["output", "latency", "error"]).to_pylist()
+        return found
+
+    def too_late(self, check: Check, end: int) -> str:
+        """Why today's model says nothing of a window: the window after it is over, too."""
+        spec = self._definition.spec
+        _, following = check.cadence.window(end)
+        if self._now < following + spec.lateness:
+            return ""
+        return f"the window ended at {utc_text(end)}; the model that answers now is asked for the last window only"
 
     def _judge_of_suite(self, model: str | None) -> VerdictJudge:
         from judges.opening import open_judge

@@ -101,8 +101,16 @@ class Tools(Protocol):
         """A judge by file, shipped name, or ``suite`` for the groundedness judge of the model's suite."""
         ...
 
-    def evaluate(self, suite: str | None) -> Sequence[Any]:
-        """Stored estimates of the watched model on its suite, or the suite file of that name."""
+    def evaluate(self, suite: str | None, *, anew: bool = False) -> Sequence[Any]:
+        """Estimates of the watched model on its suite, or the suite file of that name; `anew` asks the model again."""
+        ...
+
+    def answer(self, prompts: Sequence[str], *, seed: int, generate: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What the watched model says now: ``output``, ``latency`` (seconds) and ``error`` of each prompt, in order."""
+        ...
+
+    def too_late(self, check: Check, end: int) -> str:
+        """Why the model that answers now says nothing of a window that ended at `end`; empty where it does."""
         ...
 
 
