@@ -76,6 +76,8 @@ class Columns(Strict):
         user: whose row it is.
         version: the model version that answered.
         label: a person's verdict on the answer: 1 (or true, yes) where it hallucinates, else 0.
+        label_probability: chance of the row to be drawn for labelling, above 0 and up to 1, where rows were not drawn
+            alike; labels without one then count in no rate.
         cluster: rows of one cluster are not independent (a conversation, a user).
         slices: fields whose values split the rows.
         fields: further numbers to watch for drift.
@@ -95,6 +97,7 @@ class Columns(Strict):
     user: str | None = None
     version: str | None = None
     label: str | None = None
+    label_probability: str | None = None
     cluster: str | None = None
     slices: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] = Field(default=(), max_length=50)
