@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.monitoring.cadence import DAY_MS
+from evalkit.monitoring.logprobs import logprob_sums
 from evalkit.monitoring.spec import Columns
 from judges.records import text_of, texts_of
 
@@ -23,6 +24,8 @@ TEXTS = ("prompt", "output")
 NAMES = ("user", "version", "cluster", "error")
 NUMBERS = ("latency", "cost", "prompt_tokens", "output_tokens", "label")
 CHANCE = "label_probability"
+NATS, TOKENS = "nats", "scored_tokens"
+"""What is kept of logged log-probabilities."""
 SLICE, FIELD, CATEGORY = "slice.", "field.", "category."
 LONGEST = 200_000
 """Characters of a text that are kept; the rest is cut, so that one hostile row cannot fill the memory."""
@@ -68,7 +71,8 @@ def schema(columns: Columns) -> pa.Schema:
 
 def _optional_numbers(columns: Columns) -> list[str]:
     """Numbers that only monitors have that name what they come from."""
-    return [CHANCE] if columns.label is not None or columns.label_probability is not None else []
+    found = [CHANCE] if columns.label is not None or columns.label_probability is not None else []
+    return [*found, NATS, TOKENS] if columns.logprobs is not None else found
 
 
 def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -> pa.Table:
@@ -99,6 +103,8 @@ def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -
     if CHANCE in wanted.names:
         chances = numbers(of(columns.label_probability, CHANCE), n)
         made[CHANCE] = np.where((chances > 0) & (chances <= 1), chances, np.nan)
+    if NATS in wanted.names:
+        made[NATS], made[TOKENS] = logprob_sums(of(columns.logprobs, "logprobs"), n)
     made |= {SLICE + name: text_column(read.get(name), n) for name in columns.slices}
     made |= {FIELD + name: numbers(read.get(name), n) for name in columns.fields}
     made |= {CATEGORY + name: text_column(read.get(name), n) for name in columns.categories}

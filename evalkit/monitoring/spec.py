@@ -11,7 +11,7 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_span
 from judges.budget import Budget
 from registry.spec import NAME, Quantity
 
-MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes")
+MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity")
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
 _RATE = re.compile(r"^\s*(\d+)\s*(?:/\s*day)?\s*$")
@@ -78,6 +78,7 @@ class Columns(Strict):
         label: a person's verdict on the answer: 1 (or true, yes) where it hallucinates, else 0.
         label_probability: chance of the row to be drawn for labelling, above 0 and up to 1, where rows were not drawn
             alike; labels without one then count in no rate.
+        logprobs: natural logarithms of the probabilities of the output's tokens, a list, as the server reported them.
         cluster: rows of one cluster are not independent (a conversation, a user).
         slices: fields whose values split the rows.
         fields: further numbers to watch for drift.
@@ -98,6 +99,7 @@ class Columns(Strict):
     version: str | None = None
     label: str | None = None
     label_probability: str | None = None
+    logprobs: str | None = None
     cluster: str | None = None
     slices: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -214,7 +216,9 @@ class CheckSpec(Strict):
         name: in signals; the kind by default.
     """
 
-    kind: Literal["operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes"]
+    kind: Literal[
+        "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity"
+    ]
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None
     against: tuple[Literal["baseline", "previous"], ...] = ("baseline", "previous")

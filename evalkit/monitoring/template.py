@@ -31,6 +31,7 @@ checks:                                # operational (latency, cost, length, emp
   - {drift: [prompt, output], against: [baseline, previous]}
   # - {groups: {by: [language], of: [empty, length, refusal]}}
   # - {hallucination: {judge: suite, sample: 200/day}, alert: {max: 0.08}}
+  # - {perplexity: {model: lm, sample: 500/day}, alert: {key: perplexity, versus: baseline}}
   # - {suite: my-suite, every: week}
   # - {probes: {groups: gender, of: [refusal, toxicity]}, every: week}   # asks the model itself
 # budget: 10 USD/day                   # what judges may spend each UTC day

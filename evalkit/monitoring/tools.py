@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from judges.base import Usage, VerdictJudge
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from evalkit.generators.process import GeneratorProcess
     from evalkit.session import Session
     from judges.desk import Desk
     from registry.entities import ModelVersion
@@ -41,6 +43,7 @@ class ProjectTools:
         self._open = ExitStack()
         self._desks: dict[str, Desk] = {}
         self._session: Session | None = None
+        self._readers: dict[str, GeneratorProcess] = {}
 
     def close(self) -> None:
         """Release sessions and ledgers."""
@@ -121,6 +124,44 @@ class ProjectTools:
                 columns = table.select(["text", "latency", "error"])
                 found += columns.rename_columns(["output", "latency", "error"]).to_pylist()
         return found
+
+    def log_likelihoods(
+        self, model: str, texts: Sequence[str], settings: Mapping[str, Any]
+    ) -> Sequence[tuple[float, int]]:
+        """Negative log-likelihood in nats (NaN where it has none) and scored tokens of each text.
+
+        Args:
+            model: a folder of a Hugging Face causal language model below the monitor's folder, or ``hf:NAME``; it runs
+                in a process of its own, and is loaded once for a run of the monitor.
+            texts: not empty.
+            settings: ``max_length`` and ``stride``, in tokens.
+
+        Raises:
+            InputError: no such model, or one that tells no likelihoods.
+        """
+        from evalkit.generators.base import Request
+        from evalkit.outputs import read_shard
+
+        requests = [Request(str(place), place, 0, None, {"text": text}) for place, text in enumerate(texts)]
+        with tempfile.TemporaryDirectory(prefix="evalkit-likelihoods-") as folder:
+            path = Path(folder) / "likelihoods.parquet"
+            self._reader(model).write_shard(requests, settings, path, task="likelihood")
+            table, _ = read_shard(path)
+        rows = table.select(["nll", "tokens"]).to_pylist()
+        return [(math.nan if row["nll"] is None else row["nll"], row["tokens"] or 0) for row in rows]
+
+    def _reader(self, model: str) -> GeneratorProcess:
+        if model not in self._readers:
+            from evalkit.generators.process import GeneratorProcess
+            from evalkit.models import describe_model
+            from registry.paths import confine
+
+            folder = self._definition.folder
+            described = describe_model(model if model.startswith("hf:") else confine(folder, model, "`model`"))
+            if described["adapter"] != "transformers":
+                raise InputError(f"'{model}' is no Hugging Face language model; give its folder, or hf:owner/name")
+            self._readers[model] = self._open.enter_context(GeneratorProcess(described, cwd=folder))
+        return self._readers[model]
 
     def too_late(self, check: Check, end: int) -> str:
         """Why today's model says nothing of a window: the window after it is over, too."""

@@ -13,6 +13,7 @@ _TARGETS = {
     "groups": "evalkit.monitoring.checks.groups:Groups",
     "hallucination": "evalkit.monitoring.checks.hallucination:Hallucination",
     "operational": "evalkit.monitoring.checks.operational:Operational",
+    "perplexity": "evalkit.monitoring.checks.perplexity:Perplexity",
     "probes": "evalkit.monitoring.checks.probes:Probes",
     "refusal": "evalkit.monitoring.checks.embedded:Refusal",
     "suite": "evalkit.monitoring.checks.suite:GoldenSuite",

@@ -109,6 +109,12 @@ class Tools(Protocol):
         """What the watched model says now: ``output``, ``latency`` (seconds) and ``error`` of each prompt, in order."""
         ...
 
+    def log_likelihoods(
+        self, model: str, texts: Sequence[str], settings: Mapping[str, Any]
+    ) -> Sequence[tuple[float, int]]:
+        """Negative log-likelihood in nats and scored tokens of each text under a causal language model."""
+        ...
+
     def too_late(self, check: Check, end: int) -> str:
         """Why the model that answers now says nothing of a window that ended at `end`; empty where it does."""
         ...
