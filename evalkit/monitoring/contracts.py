@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _OURS = ("id", "event_time", "read_at")
 _CHANGING = ("label", CHANCE, "user", "version", "cluster", "error")
 """Columns that nothing is derived of: labels come late, and users, versions and errors come and go."""
-_PRIVATE = ("prompt", "output", "context", "user", "cluster")
+_PRIVATE = ("prompt", "output", "context", "user", "cluster", "image")
 """Columns whose values are not kept with a breach: windows outlive what was said in them."""
 _MOST_ROWS = 200_000
 """Rows that a contract is derived from at most: the last ones."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TEXTS = ("prompt", "output")
 NAMES = ("user", "version", "cluster", "error")
 NUMBERS = ("latency", "cost", "prompt_tokens", "output_tokens", "label")
-CHANCE = "label_probability"
+CHANCE, IMAGE = "label_probability", "image"
 NATS, TOKENS = "nats", "scored_tokens"
 """What is kept of logged log-probabilities."""
 SLICE, FIELD, CATEGORY = "slice.", "field.", "category."
@@ -62,6 +62,7 @@ def schema(columns: Columns) -> pa.Schema:
     fields += [("context", pa.list_(pa.large_string()))]
     fields += [(name, pa.float64()) for name in NUMBERS]
     fields += [(name, pa.float64()) for name in _optional_numbers(columns)]
+    fields += [(IMAGE, pa.string())] if columns.image is not None else []
     fields += [(name, pa.string()) for name in NAMES]
     fields += [(SLICE + name, pa.string()) for name in columns.slices]
     fields += [(FIELD + name, pa.float64()) for name in columns.fields]
@@ -103,6 +104,8 @@ def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -
     if CHANCE in wanted.names:
         chances = numbers(of(columns.label_probability, CHANCE), n)
         made[CHANCE] = np.where((chances > 0) & (chances <= 1), chances, np.nan)
+    if IMAGE in wanted.names:
+        made[IMAGE] = text_column(of(columns.image, IMAGE), n)
     if NATS in wanted.names:
         made[NATS], made[TOKENS] = logprob_sums(of(columns.logprobs, "logprobs"), n)
     made |= {SLICE + name: text_column(read.get(name), n) for name in columns.slices}

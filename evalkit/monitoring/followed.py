@@ -22,7 +22,9 @@ _HEADLINES = {"toxicity": "toxicity", "refusal": "refusal", "hallucination": "ha
 _RATES = frozenset({"hallucination", "embedded", "judge"})
 _EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
 _DRIFT, _WORST = ".baseline", ".gap"
-_OF_MANY = frozenset({"drift", "groups", "probes"})
+_TESTS = frozenset({"drift", "images"})
+"""Checks whose main numbers are effects of a test against other windows."""
+_OF_MANY = frozenset({"drift", "groups", "images", "probes"})
 """Checks whose alert follows several numbers where it names none."""
 
 
@@ -31,7 +33,7 @@ def is_about(check: Check, key: str) -> bool:
     alert = _alert(check)
     if alert.key is not None:
         return key == alert.key
-    if check.kind == "drift":
+    if check.kind in _TESTS:
         return key.endswith(_DRIFT)
     if check.kind == "probes":
         return key.endswith(_WORST)
@@ -72,7 +74,7 @@ def rules_of(check: Check) -> dict[str, AlertRule]:
         raise InputError(f"an alert on `{check.kind}` needs `key:`, the number that it is about, such as latency.p95")
     limits = [limit for limit in (alert.max, alert.min) if limit is not None]
     if alert.detector != "threshold":
-        if check.kind == "drift" and limits:
+        if limits and _is_tested(check, key or _DRIFT):
             raise InputError("a limit on a drift's effect needs `detector: threshold`; else `versus: baseline`")
         if key is not None and is_rate(check, key) and any(not 0 < limit < 1 for limit in limits):
             raise InputError("the limit of a rate lies between 0 and 1; for 0 or 1 itself take `detector: threshold`")
@@ -94,7 +96,7 @@ def observed(
     check: Check, rule: AlertRule, key: str, estimate: Estimate, p_value: float | None
 ) -> tuple[Observation | None, str]:
     """What a detector reads of a window's number, and why where it reads nothing."""
-    if check.kind == "drift" and rule.limit is None:
+    if rule.limit is None and _is_tested(check, key):
         return drift_observation(p_value), "no test of drift in this window"
     if not math.isfinite(estimate.value) or estimate.n == 0:
         return None, "the number has no value in this window"
@@ -103,6 +105,11 @@ def observed(
         return Observation(estimate.value, max(1, estimate.n), 1.0), ""
     found = observation(estimate, rate=rate)
     return found, "" if found is not None else "the number has no interval; only `detector: threshold` reads it"
+
+
+def _is_tested(check: Check, key: str) -> bool:
+    """Whether a number is the effect of a test against other windows."""
+    return check.kind == "drift" or (check.kind in _TESTS and key.endswith((_DRIFT, ".previous")))
 
 
 def _alert(check: Check) -> Alert:

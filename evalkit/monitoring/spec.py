@@ -11,7 +11,18 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_span
 from judges.budget import Budget
 from registry.spec import NAME, Quantity
 
-MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity")
+MEASURES = (
+    "operational",
+    "toxicity",
+    "refusal",
+    "hallucination",
+    "drift",
+    "groups",
+    "suite",
+    "probes",
+    "perplexity",
+    "images",
+)
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
 _RATE = re.compile(r"^\s*(\d+)\s*(?:/\s*day)?\s*$")
@@ -79,6 +90,7 @@ class Columns(Strict):
         label_probability: chance of the row to be drawn for labelling, above 0 and up to 1, where rows were not drawn
             alike; labels without one then count in no rate.
         logprobs: natural logarithms of the probabilities of the output's tokens, a list, as the server reported them.
+        image: where the output's image lies: a path below the `root` of the check `images`, or its ``file:`` URI.
         cluster: rows of one cluster are not independent (a conversation, a user).
         slices: fields whose values split the rows.
         fields: further numbers to watch for drift.
@@ -100,6 +112,7 @@ class Columns(Strict):
     label: str | None = None
     label_probability: str | None = None
     logprobs: str | None = None
+    image: str | None = None
     cluster: str | None = None
     slices: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -217,8 +230,9 @@ class CheckSpec(Strict):
     """
 
     kind: Literal[
-        "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity"
-    ]
+        "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity",
+        "images",
+    ]  # fmt: skip
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None
     against: tuple[Literal["baseline", "previous"], ...] = ("baseline", "previous")

@@ -32,6 +32,7 @@ checks:                                # operational (latency, cost, length, emp
   # - {groups: {by: [language], of: [empty, length, refusal]}}
   # - {hallucination: {judge: suite, sample: 200/day}, alert: {max: 0.08}}
   # - {perplexity: {model: lm, sample: 500/day}, alert: {key: perplexity, versus: baseline}}
+  # - {images: {extractor: inception-v3, root: pictures, reference: real}}   # needs columns: {image: ...}
   # - {suite: my-suite, every: week}
   # - {probes: {groups: gender, of: [refusal, toxicity]}, every: week}   # asks the model itself
 # budget: 10 USD/day                   # what judges may spend each UTC day

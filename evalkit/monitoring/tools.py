@@ -9,6 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evalkit.config import Settings
 from evalkit.monitoring.cadence import utc_text
 from evalkit.monitoring.checks.base import Check
@@ -17,7 +20,9 @@ from judges.base import Usage, VerdictJudge
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from evalkit.extractors.base import Extractor
     from evalkit.generators.process import GeneratorProcess
+    from evalkit.monitoring.pictures import Pictures
     from evalkit.session import Session
     from judges.desk import Desk
     from registry.entities import ModelVersion
@@ -43,6 +48,7 @@ class ProjectTools:
         self._open = ExitStack()
         self._desks: dict[str, Desk] = {}
         self._session: Session | None = None
+        self._extractors: dict[str, Extractor] = {}
         self._readers: dict[str, GeneratorProcess] = {}
 
     def close(self) -> None:
@@ -163,6 +169,47 @@ class ProjectTools:
             self._readers[model] = self._open.enter_context(GeneratorProcess(described, cwd=folder))
         return self._readers[model]
 
+    def pictures(self, root: str) -> Pictures:
+        """Reads images below `root`, a folder in the monitor's."""
+        from evalkit.monitoring.pictures import Pictures
+        from registry.paths import confine
+
+        return Pictures(confine(self._definition.folder, root, "`root`"))
+
+    def extractor(self, name: str) -> Extractor:
+        """A feature extractor by name, or a ``.pt2`` file below the monitor's folder; loaded once for a run."""
+        if name not in self._extractors:
+            from evalkit.extractors.catalogue import load_extractor
+
+            self._extractors[name] = load_extractor(name, folder=self._definition.folder)
+        return self._extractors[name]
+
+    def reference_features(self, dataset: str, column: str | None, extractor: str) -> NDArray[np.float32]:
+        """Features ``[m, d]`` of a dataset's images, extracted once and kept in the project's folder.
+
+        Args:
+            dataset: a file or folder below the monitor's folder, or ``name@split`` of a registered one.
+            column: where the images are; found by its usual names by default.
+            extractor: as in `extractor`.
+
+        Raises:
+            InputError: the dataset cannot be read, or has no images.
+        """
+        from evalkit.datasets import load_dataset
+        from evalkit.runner.features import FEATURES, REFERENCE_SHARD, reference_features
+        from evalkit.runner.shards import grid
+        from evalkit.runner.sources import Reference
+        from registry.paths import DATASET
+        from registry.spec import Columns
+
+        session = self._opened() if DATASET.match(dataset) else None
+        registry = None if session is None else session.registry
+        images = load_dataset(dataset, folder=self._definition.folder, columns=Columns(image=column), registry=registry)
+        if not images.has("image") or not len(images):
+            raise InputError(f"`reference: {dataset}` has no images; name their column with `reference_image:`")
+        shards = reference_features(self._settings.home, Reference(images, "image"), self.extractor(extractor))
+        return np.concatenate([shards.arrays(rows)[FEATURES] for rows in grid(len(images), REFERENCE_SHARD)])
+
     def too_late(self, check: Check, end: int) -> str:
         """Why today's model says nothing of a window: the window after it is over, too."""
         spec = self._definition.spec
@@ -193,15 +240,19 @@ class ProjectTools:
         )
 
     def _watched(self) -> tuple[Session, ModelVersion, Suite]:
-        from evalkit.session import open_session
-
         model = self._definition.spec.model
         if model is None:
             raise InputError("the monitor watches no registered model; give it a `model: models:/name@champion`")
+        session = self._opened()
+        version = session.version(model)
+        return session, version, session.registry.suite(version)
+
+    def _opened(self) -> Session:
+        from evalkit.session import open_session
+
         if self._session is None:
             self._session = self._open.enter_context(open_session(self._settings))
-        version = self._session.version(model)
-        return self._session, version, self._session.registry.suite(version)
+        return self._session
 
     def _desk(self, model: str, defaults: Any, folder: Path) -> Desk:
         from evalkit.judging.ledger import open_ledger

@@ -12,6 +12,7 @@ _TARGETS = {
     "drift": "evalkit.monitoring.checks.drift:Drift",
     "groups": "evalkit.monitoring.checks.groups:Groups",
     "hallucination": "evalkit.monitoring.checks.hallucination:Hallucination",
+    "images": "evalkit.monitoring.checks.images:Images",
     "operational": "evalkit.monitoring.checks.operational:Operational",
     "perplexity": "evalkit.monitoring.checks.perplexity:Perplexity",
     "probes": "evalkit.monitoring.checks.probes:Probes",
