@@ -18,7 +18,12 @@ from metrics.statistics.change_detection import Observation
 HORIZON_MS = 90 * DAY_MS
 """The monitor's false-alarm budget is for so long."""
 
-_HEADLINES = {"toxicity": "toxicity", "refusal": "refusal", "hallucination": "hallucination"}
+_HEADLINES = {
+    "toxicity": "toxicity",
+    "refusal": "refusal",
+    "hallucination": "hallucination",
+    "stereotypes": "stereotypes",
+}
 _RATES = frozenset({"hallucination", "embedded", "judge"})
 _EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
 _DRIFT, _WORST = ".baseline", ".gap"
@@ -121,6 +126,6 @@ def _alert(check: Check) -> Alert:
 def _better(check: Check, key: str | None) -> Better:
     if check.kind in {"groups", "probes"}:
         return "higher" if key is not None and ".ratio" in key else "lower"
-    if check.kind == "suite" or (key is not None and key.split(".")[0] in _EITHER):
+    if check.kind in {"suite", "stereotypes"} or (key is not None and key.split(".")[0] in _EITHER):
         return "none"
     return "lower"

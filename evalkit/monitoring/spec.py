@@ -22,6 +22,7 @@ MEASURES = (
     "probes",
     "perplexity",
     "images",
+    "stereotypes",
 )
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
@@ -231,7 +232,7 @@ class CheckSpec(Strict):
 
     kind: Literal[
         "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity",
-        "images",
+        "images", "stereotypes",
     ]  # fmt: skip
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from evalkit.extractors.base import Extractor
     from evalkit.generators.process import GeneratorProcess
     from evalkit.monitoring.pictures import Pictures
+    from evalkit.runner.subjects import Product
     from evalkit.session import Session
     from judges.desk import Desk
     from registry.entities import ModelVersion
@@ -86,13 +87,15 @@ class ProjectTools:
             judged_by = Suite.load(confine(self._definition.folder, suite, "`suite`"))
         if not anew:
             return session.evaluate(version, suite=judged_by).estimates
+        from evalkit.own_database import own_url
         from evalkit.runner.engine import score
         from evalkit.runner.sources import read_sources, version_subject
 
         subject = version_subject(session.registry, version, judged_by)
         sources = read_sources(judged_by, session.registry, self._settings)
         with tempfile.TemporaryDirectory(prefix="evalkit-suite-") as home:
-            evaluation, _ = score(subject, judged_by, Path(home), sources=sources)
+            ledger = own_url(self._settings, "judges")
+            evaluation, _ = score(subject, judged_by, Path(home), sources=sources, ledger=ledger)
         if evaluation.status == "failed":
             why = evaluation.warnings[0] if evaluation.warnings else "no reason was recorded"
             raise InputError(f"{version.reference} gave nothing that can be scored: {why}")
@@ -104,6 +107,13 @@ class ProjectTools:
         Raises:
             InputError: the model cannot be asked, or gives nothing usable.
         """
+        found = self._from_model(prompts, generate, "generate", seed)
+        return [{"output": row["text"], "latency": row["latency"], "error": row["error"]} for row in found]
+
+    def _from_model(
+        self, texts: Sequence[str], generate: Mapping[str, Any], product: Product, seed: int = 0
+    ) -> list[dict[str, Any]]:
+        """Output rows of the watched model for some prompts, or for texts whose likelihood is asked."""
         from evalkit.generators.base import FOR_EVALKIT, Request
         from evalkit.generators.seeds import sample_seed
         from evalkit.outputs import read_shard
@@ -116,8 +126,8 @@ class ProjectTools:
         if subject.open is None or subject.generator.get("adapter") in STORED_ADAPTERS:
             raise InputError(f"{version.reference} holds stored outputs and cannot be asked")
         requests = [
-            Request(str(place), place, sample_seed(seed, place), prompt, {"prompt": prompt})
-            for place, prompt in enumerate(prompts)
+            Request(str(place), place, sample_seed(seed, place), text, {"prompt": text})
+            for place, text in enumerate(texts)
         ]
         settings = {name: value for name, value in generate.items() if name not in FOR_EVALKIT}
         task = Task(generate=dict(generate), score=(ScoreSpec(metric="latency"),))
@@ -125,22 +135,20 @@ class ProjectTools:
         with tempfile.TemporaryDirectory(prefix="evalkit-answers-") as folder, subject.open(task) as writer:
             for start in range(0, len(requests), GENERATED_SHARD):
                 path = Path(folder) / f"{start}.parquet"
-                writer.write_shard(requests[start : start + GENERATED_SHARD], settings, path)
-                table, _ = read_shard(path)
-                columns = table.select(["text", "latency", "error"])
-                found += columns.rename_columns(["output", "latency", "error"]).to_pylist()
+                writer.write_shard(requests[start : start + GENERATED_SHARD], settings, path, product)
+                found += read_shard(path)[0].to_pylist()
         return found
 
     def log_likelihoods(
-        self, model: str, texts: Sequence[str], settings: Mapping[str, Any]
+        self, model: str | None, texts: Sequence[str], settings: Mapping[str, Any]
     ) -> Sequence[tuple[float, int]]:
         """Negative log-likelihood in nats (NaN where it has none) and scored tokens of each text.
 
         Args:
             model: a folder of a Hugging Face causal language model below the monitor's folder, or ``hf:NAME``; it runs
-                in a process of its own, and is loaded once for a run of the monitor.
+                in a process of its own, and is loaded once for a run of the monitor. None is the watched model.
             texts: not empty.
-            settings: ``max_length`` and ``stride``, in tokens.
+            settings: ``max_length`` and ``stride``, in tokens; of the watched model what a task's `generate` has.
 
         Raises:
             InputError: no such model, or one that tells no likelihoods.
@@ -148,13 +156,14 @@ class ProjectTools:
         from evalkit.generators.base import Request
         from evalkit.outputs import read_shard
 
+        if model is None:
+            return [_likelihood(row) for row in self._from_model(texts, settings, "likelihood")]
         requests = [Request(str(place), place, 0, None, {"text": text}) for place, text in enumerate(texts)]
         with tempfile.TemporaryDirectory(prefix="evalkit-likelihoods-") as folder:
             path = Path(folder) / "likelihoods.parquet"
             self._reader(model).write_shard(requests, settings, path, task="likelihood")
             table, _ = read_shard(path)
-        rows = table.select(["nll", "tokens"]).to_pylist()
-        return [(math.nan if row["nll"] is None else row["nll"], row["tokens"] or 0) for row in rows]
+        return [_likelihood(row) for row in table.select(["nll", "tokens"]).to_pylist()]
 
     def _reader(self, model: str) -> GeneratorProcess:
         if model not in self._readers:
@@ -168,6 +177,13 @@ class ProjectTools:
                 raise InputError(f"'{model}' is no Hugging Face language model; give its folder, or hf:owner/name")
             self._readers[model] = self._open.enter_context(GeneratorProcess(described, cwd=folder))
         return self._readers[model]
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """Rows of a table file below the monitor's folder."""
+        from evalkit.datasets.readers import iterate_rows
+        from registry.paths import confine
+
+        return [dict(row) for row in iterate_rows(confine(self._definition.folder, path, "file"))]
 
     def pictures(self, root: str) -> Pictures:
         """Reads images below `root`, a folder in the monitor's."""
@@ -273,3 +289,7 @@ class ProjectTools:
                 spent=sum((desk.spent for desk in self._desks.values()), self._spent),
             )
         return self._desks[model]
+
+
+def _likelihood(row: Mapping[str, Any]) -> tuple[float, int]:
+    return (math.nan if row["nll"] is None else float(row["nll"])), int(row["tokens"] or 0)

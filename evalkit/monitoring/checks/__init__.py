@@ -17,6 +17,7 @@ _TARGETS = {
     "perplexity": "evalkit.monitoring.checks.perplexity:Perplexity",
     "probes": "evalkit.monitoring.checks.probes:Probes",
     "refusal": "evalkit.monitoring.checks.embedded:Refusal",
+    "stereotypes": "evalkit.monitoring.checks.stereotypes:Stereotypes",
     "suite": "evalkit.monitoring.checks.suite:GoldenSuite",
     "toxicity": "evalkit.monitoring.checks.embedded:Toxicity",
 }

@@ -116,9 +116,13 @@ class Tools(Protocol):
         ...
 
     def log_likelihoods(
-        self, model: str, texts: Sequence[str], settings: Mapping[str, Any]
+        self, model: str | None, texts: Sequence[str], settings: Mapping[str, Any]
     ) -> Sequence[tuple[float, int]]:
-        """Negative log-likelihood in nats and scored tokens of each text under a causal language model."""
+        """Negative log-likelihood in nats and scored tokens of each text under a language model; None: the watched."""
+        ...
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """Rows of a table file below the monitor's folder."""
         ...
 
     def pictures(self, root: str) -> Pictures:

@@ -34,6 +34,13 @@ _MOST_PROMPTS = 20_000
 Words = Mapping[str, tuple[Mapping[str, str], ...]]
 
 
+def refuse_other_model(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a model without one that names another."""
+    if "call" in given:
+        raise ValueError("`call` names another model; the one that the monitor watches is asked")
+    return given
+
+
 class _Settings(Strict):
     """Settings; a text is `groups`.
 
@@ -51,12 +58,7 @@ class _Settings(Strict):
     repeats: int = Field(default=1, ge=1, le=1000)
     generate: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("generate")
-    @classmethod
-    def _no_other_model(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if "call" in given:
-            raise ValueError("`call` names another model; probes ask the one that the monitor watches")
-        return given
+    _watched_only = field_validator("generate")(refuse_other_model)
 
 
 class Probes(Check):
