@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
+import runpy
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +29,7 @@ def test_the_example_runs(tmp_path: Path, empty_store: Path, monkeypatch: pytest
     for line in commands.strip().splitlines():
         program, *arguments = shlex.split(line)
         if program == "python":
-            subprocess.run([sys.executable, *arguments], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            runpy.run_path(arguments[0])
         else:
             assert run(arguments) == 0, line
     (gap,) = api.history("support-prod", check="probes", key="refusal.gap")
