@@ -32,7 +32,7 @@ from metrics.statistics.two_phase import Drawn, two_phase_mean
 from registry.digests import digest
 
 RATE, EMBEDDED, JUDGED, CLAIMS = "hallucination", "embedded", "judge", "claim_rate"
-_LABEL_CHANCE = "label_chance"
+LABEL_CHANCE = "label_chance"
 _ENOUGH_LABELS = 50
 _WHOLE = 1 - 1e-9
 """An answer all of whose claims are supported."""
@@ -106,8 +106,8 @@ class Hallucination(Check):
         columns = {"embedded": wrong, "claims": claims, "judge": asked.values, "chance": asked.chances, "label": labels}
         notes = list(asked.notes)
         if self._drawn_unequally:
-            columns[_LABEL_CHANCE] = rows.numbers(CHANCE)[at]
-            unknown = int((~np.isnan(labels) & np.isnan(columns[_LABEL_CHANCE])).sum())
+            columns[LABEL_CHANCE] = rows.numbers(CHANCE)[at]
+            unknown = int((~np.isnan(labels) & np.isnan(columns[LABEL_CHANCE])).sum())
             notes += [f"{self.address}: {unknown} labels have no {CHANCE} and count in no rate"] if unknown else []
         place = np.full(len(rows), -1)
         place[at] = np.arange(len(at))
@@ -165,7 +165,7 @@ class Hallucination(Check):
             stages = self._stages(state.arrays)
             before = (beside.trailing or {}).get((RATE, slice_))
             pooled = state if before is None else merge(before, state)
-            stages[RATE] = _labelled(pooled.arrays, self.monitor.confidence) or stages[RATE]
+            stages[RATE] = labelled_rate(pooled.arrays, self.monitor.confidence) or stages[RATE]
             for key, made in stages.items():
                 found.append(Signal(key, slice_, made, *self.enough(made, slice_)))
         return found
@@ -194,10 +194,15 @@ class Hallucination(Check):
         return made
 
 
-def _labelled(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
+def labelled_rate(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
     """The rate that people would find, by every stage; None where too few of the judged rows have a label.
 
     Without a judge the embedded model's verdict is the one that labels are split by.
+
+    Args:
+        columns: of rows ``[n]``, NaN where there is nothing: ``embedded`` (unsupported claims), ``judge`` and ``label``
+            (0 or 1), ``chance`` of a row to be judged, and, where they differ, `LABEL_CHANCE` of it to be labelled.
+        confidence: two-sided level.
     """
     labels, wrong = columns["label"], columns["embedded"]
     cheap = np.where(np.isnan(wrong), np.nan, (wrong > 0).astype(float))
@@ -207,7 +212,7 @@ def _labelled(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
         asked, verdicts, chances = np.flatnonzero(~np.isnan(columns["chance"])), columns["judge"], columns["chance"]
     # Without chances of their own, people label some of what was judged, whatever it is: a common factor. With them,
     # neither draw knew of the other
-    labelled = chances * columns.get(_LABEL_CHANCE, 1.0)
+    labelled = chances * columns.get(LABEL_CHANCE, 1.0)
     at = asked[~np.isnan(labels[asked]) & ~np.isnan(labelled[asked])]
     if len(at) < _ENOUGH_LABELS:
         return None
