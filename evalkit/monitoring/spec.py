@@ -11,7 +11,19 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_span
 from judges.budget import Budget
 from registry.spec import NAME, Quantity
 
-MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite")
+MEASURES = (
+    "operational",
+    "toxicity",
+    "refusal",
+    "hallucination",
+    "drift",
+    "groups",
+    "suite",
+    "probes",
+    "perplexity",
+    "images",
+    "stereotypes",
+)
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
 _RATE = re.compile(r"^\s*(\d+)\s*(?:/\s*day)?\s*$")
@@ -76,6 +88,10 @@ class Columns(Strict):
         user: whose row it is.
         version: the model version that answered.
         label: a person's verdict on the answer: 1 (or true, yes) where it hallucinates, else 0.
+        label_probability: chance of the row to be drawn for labelling, above 0 and up to 1, where rows were not drawn
+            alike; labels without one then count in no rate.
+        logprobs: natural logarithms of the probabilities of the output's tokens, a list, as the server reported them.
+        image: where the output's image lies: a path below the `root` of the check `images`, or its ``file:`` URI.
         cluster: rows of one cluster are not independent (a conversation, a user).
         slices: fields whose values split the rows.
         fields: further numbers to watch for drift.
@@ -95,6 +111,9 @@ class Columns(Strict):
     user: str | None = None
     version: str | None = None
     label: str | None = None
+    label_probability: str | None = None
+    logprobs: str | None = None
+    image: str | None = None
     cluster: str | None = None
     slices: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -217,7 +236,10 @@ class CheckSpec(Strict):
         name: in signals; the kind by default.
     """
 
-    kind: Literal["operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite"]
+    kind: Literal[
+        "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity",
+        "images", "stereotypes",
+    ]  # fmt: skip
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None
     against: tuple[Literal["baseline", "previous"], ...] = ("baseline", "previous")
