@@ -83,7 +83,7 @@ def rules_of(check: Check) -> dict[str, AlertRule]:
         if key is not None and is_rate(check, key) and any(not 0 < limit < 1 for limit in limits):
             raise InputError("the limit of a rate lies between 0 and 1; for 0 or 1 itself take `detector: threshold`")
     if alert.smallest is not None and _is_tested(check, key or _DRIFT):
-        raise InputError(f"an alert on `{check.kind}` reads its test; give the effect that matters as `floors:` of the check")
+        raise InputError(f"an alert on `{check.kind}` reads its test; give the effect that matters as `floors:`")
     if alert.demote and "@" not in (check.monitor.model or ""):
         raise InputError("`demote` takes an alias away: name it in `model: models:/<name>@<alias>`")
     found = alert_rules(
