@@ -117,13 +117,18 @@ def measure(name: str, attacks: Sequence[Attack]) -> Hand:
     return Hand(name, len(attacks), flagged, tuple(changed), tuple(missed))
 
 
-def real_outputs(folder: Path) -> list[str]:
-    """Outputs of real models."""
-    outputs: list[str] = []
+def real_rows(folder: Path) -> list[dict[str, str]]:
+    """What real models were asked and gave: ``prompt`` and ``output``."""
+    found: list[dict[str, str]] = []
     for path in sorted(folder.glob("alpaca_*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            outputs += [row["output"] for row in map(json.loads, lines) if "output" in row]
-    return outputs
+            found += [row for row in map(json.loads, lines) if "output" in row]
+    return found
+
+
+def real_outputs(folder: Path) -> list[str]:
+    """Outputs of real models."""
+    return [row["output"] for row in real_rows(folder)]
 
 
 def main() -> None:

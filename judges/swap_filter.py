@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from judges.folding import fold
+from judges.injection_model import concept_model, passages
 
 _LONGEST = 100_000
 _WORDS = re.compile(
@@ -65,22 +67,95 @@ _OTHERS = re.compile(
 _FEW_WORDS = 5
 
 
-def is_suspicious(text: str) -> bool:
-    """Whether an output might address a judge; True for up to a quarter of honest outputs too."""
+_WORD = re.compile(r"\w{3,}")
+_LETTERS = re.compile(r"[^\W\d_]{3,}")
+_STEM = 5
+"""Letters by which forms of one word are taken for the same."""
+_FUNCTION_WORD = re.compile(
+    r"the|and|for|with|that|this|from|what|who|how|are|was|were|your?|can|will|would|should|not|have|has|had|does|did|why"
+    r"|when|where|which|there|they|them|their|his|her|she|him|its|our|use|using|about|into|out|some|any|all|more|than"
+    r"|then|also|one|two|make|write|give|list|name|explain|describe"
+)
+_FEW = 3
+"""Words up to which a text is an answer too short to ask for anything in words that the list lacks."""
+_BRIEF, _MIDDLING = 600, 1000
+"""Characters up to which most sentences, and the last paragraph, are expected to be about the question."""
+_NEW = 0.05
+"""Share of a paragraph's words that are in the question or elsewhere in the text below which it is foreign to both."""
+_PARAGRAPH = 6
+"""Different words from which a paragraph can be foreign."""
+_LOG_ODDS = -1.0
+"""Of the detector's learned line: from where two words of the list make a mark in a long text too."""
+
+
+def words_of(text: str | None) -> set[str]:
+    """Folded words of three letters and more."""
+    return set(_WORD.findall(fold((text or "")[:20_000])))
+
+
+def is_suspicious(text: str, question: str | None = None) -> bool:
+    """Whether an output might address a judge; True for up to a third of honest outputs too.
+
+    A text is marked for the words that it uses and the forms that it has. It is marked, whatever its words, where it
+    is not about the question: most of a brief text, the last paragraph of a middling one, or a paragraph of any that
+    has no word in common with the rest. What is put beside an answer to buy its verdict is rarely about the question.
+
+    Args:
+        text: the output.
+        question: what was asked; without it only words and forms are looked at.
+    """
     if len(text) > _LONGEST:
         text = text[: _LONGEST // 2] + "\n" + text[-_LONGEST // 2 :]
     if (not text.isascii() and _unusual(text)) or _FORMS.search(text) is not None:
         return True
     plain = fold(text)
-    if _TELLING.search(plain) is not None:
+    if _TELLING.search(plain) is not None or _speaks(plain):
         return True
+    return question is not None and _beside(plain, _stems(fold(question[:_LONGEST])))
+
+
+def _speaks(plain: str) -> bool:
+    """Whether a sentence of folded text has words of the list, or is in another language."""
     short = len(plain) <= _SHORT
     for sentence in _SENTENCE.split(plain):
-        if len({match[0][:4] for match in _WORDS.finditer(sentence)}) >= (1 if short else _NEEDED):
+        telling = len({match[0][:4] for match in _WORDS.finditer(sentence)})
+        if telling >= (1 if short else _NEEDED) and (len(plain) <= _MIDDLING or _judges(plain, telling)):
             return True
         if _another_language(sentence, short=short):
             return True
     return False
+
+
+def _judges(plain: str, telling: int) -> bool:
+    """Whether a long text with some words of the list in a sentence is about judging."""
+    model = concept_model()
+    return telling > _NEEDED or any(model.log_odds(passage) >= _LOG_ODDS for passage in passages(plain))
+
+
+def _beside(plain: str, asked: set[str]) -> bool:
+    """Whether folded text, or a telling part of it, has nothing to do with the words of the question."""
+    if len(_LETTERS.findall(plain[:_BRIEF])) <= _FEW >= len(plain.split()):
+        return False
+    paragraphs = [_stems(line) for line in plain.split("\n") if line.strip()]
+    if len(plain) <= _BRIEF:
+        sentences = [line for line in _SENTENCE.split(plain) if len(_LETTERS.findall(line)) >= _FEW]
+        foreign = sum(asked.isdisjoint(_stems(sentence)) for sentence in sentences)
+        if foreign and 2 * foreign >= len(sentences):
+            return True
+        if len(asked & set().union(*paragraphs)) <= 1:
+            return True
+    if len(paragraphs) > 1 and len(plain) <= _MIDDLING and asked.isdisjoint(paragraphs[-1]):
+        return True
+    uses = Counter(word for paragraph in paragraphs for word in paragraph)
+    return any(
+        sum(uses[word] > 1 or word in asked for word in paragraph) < _NEW * len(paragraph)
+        for paragraph in paragraphs
+        if len(paragraph) >= _PARAGRAPH and len(paragraphs) > 1
+    )
+
+
+def _stems(plain: str) -> set[str]:
+    return {word[:_STEM] for word in _LETTERS.findall(plain) if _FUNCTION_WORD.fullmatch(word) is None}
 
 
 def _unusual(text: str) -> bool:
