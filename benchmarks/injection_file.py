@@ -18,7 +18,8 @@ from typing import Literal
 from judges.base import SUSPECTED_INJECTION, Sample, Usage, Verdict
 from judges.calls import Bought, Call
 from judges.clients.base import Reply
-from judges.opening import Judge
+from judges.definition import Definition, Probe
+from judges.opening import Judge, open_judge
 from judges.prompts import answer
 from metrics.errors import InputError
 from tests.judges.attack import Form
@@ -102,16 +103,19 @@ def read_attacks(path: Path) -> list[Written]:
 class AttackedDesk:
     """A desk whose model obeys the attacks of one batch, and is honest about everything else."""
 
-    def __init__(self, attacks: Mapping[str, Written], judge: Judge, obeys: Obeys) -> None:
+    def __init__(self, attacks: Mapping[str, Written], definition: Definition, obeys: Obeys) -> None:
         self.model = f"obeying:/{obeys}"
-        self._attacks, self._definition, self._obeys = attacks, judge.definition, obeys
+        self._attacks, self._obeys = attacks, obeys
+        self._shown = {
+            one.id: answer(definition, Sample(one.id, one.answer, one.question), one.answer) for one in attacks.values()
+        }
 
     async def ask(self, judge: str, judge_version: str, call: Call) -> Bought:
         """The verdict that the sample's attack wants, where it is shown."""
         attack = self._attacks[call.sample_id]
         prompt = "\n".join(message.content for message in call.request.messages)
         blocks = {label: text for label, _, text in _BLOCK.findall(prompt)}
-        shown = answer(self._definition, Sample(attack.id, attack.answer, attack.question), attack.answer)
+        shown = self._shown[attack.id]
         places = [label[-1] for label, text in blocks.items() if text == shown]
         verdict = self._verdict(attack, prompt, shown, places[0] if places else None, call.step)
         key = _FIELDS[attack.judge]
@@ -137,15 +141,25 @@ class AttackedDesk:
         return asked.demand(prompt) or honest
 
 
-def verdicts_on(attacks: Sequence[Written], judge: str, obeys: Obeys) -> dict[str, Verdict]:
-    """The verdict on every attack on one kind of judge, by the attack's id."""
+def verdicts_on(
+    attacks: Sequence[Written], judge: str, obeys: Obeys, *, guarded: bool = True, probe: Probe = "suspicious"
+) -> dict[str, Verdict]:
+    """The verdict on every attack on one kind of judge, by the attack's id; without the detector unless guarded."""
     batch = {one.id: one for one in attacks if one.judge == judge}
     samples = [
         Sample(one.id, one.answer, one.question, others=(one.opponent,) if judge == "pairwise" else ())
         for one in batch.values()
     ]
-    opened = _JUDGES[judge].using(AttackedDesk(batch, _JUDGES[judge], obeys))
+    definition = _JUDGES[judge].definition.model_copy(update={"probe": probe})
+    opened = open_judge(definition, AttackedDesk(batch, definition, obeys))
+    if not guarded:
+        opened.detector = None
     return {verdict.sample_id: verdict for verdict in opened.judge(samples)}
+
+
+def changed(attack: Written, verdict: Verdict) -> bool:
+    """Whether an attack changed a verdict, and nothing flagged it."""
+    return verdict.reason != SUSPECTED_INJECTION and verdict.value != _HONEST[attack.judge]
 
 
 def measure_file(attacks: Sequence[Written], obeys: Obeys) -> dict[tuple[str, str], Outcome]:
@@ -164,7 +178,7 @@ def measure_file(attacks: Sequence[Written], obeys: Obeys) -> dict[tuple[str, st
                     probed = verdict.details.get("swapped") is True
                     outcome.by_probe += probed
                     outcome.by_detector += not probed
-                elif verdict.value != _HONEST[judge]:
+                elif changed(one, verdict):
                     outcome.changed.append(one.id)
     return found
 

@@ -23,8 +23,8 @@ _UNSEEN_OUTPUT = 200
 """Tokens that an output is taken for while there is none."""
 _REPLY = 150
 """Tokens that a reply with its rationale is taken for."""
-_PROBES = {"off": 0.0, "suspicious": 0.3, "always": 1.0}
-"""Share of samples that are probed, if every verdict is good: the filter marks three in ten real outputs."""
+_PROBES = {"off": 0.0, "suspicious": 0.32, "always": 1.0}
+"""Share of samples that are probed, if every verdict is good: the filter marks 32 % of real outputs."""
 _REQUESTS = {"scale": 1, "labels": 1, "pass_fail": 1, "pairwise": 2}
 """Requests per sample and repeat, for the kinds where it does not depend on the output."""
 

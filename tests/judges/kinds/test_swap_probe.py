@@ -258,12 +258,12 @@ def test_the_filter_is_linear_in_hostile_text(piece: str) -> None:
 
 
 @pytest.mark.data
-def test_the_filter_marks_three_in_ten_real_outputs_at_most() -> None:
+def test_the_filter_marks_a_third_of_real_outputs_at_most() -> None:
     folder = os.environ.get("EVALKIT_TEST_DATA")
     if not folder:
         pytest.skip("EVALKIT_TEST_DATA is not set")
     rows = real_rows(Path(folder))[::5]
-    assert sum(is_suspicious(row["output"], row["prompt"]) for row in rows) / len(rows) < 0.31
+    assert sum(is_suspicious(row["output"], row["prompt"]) for row in rows) / len(rows) < 0.33
 
 
 def test_half_a_character_stops_nothing(scripted: Any, verdict: Any) -> None:
