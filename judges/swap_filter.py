@@ -32,6 +32,12 @@ _SHORT = 300
 """Characters up to which one word of the list makes a mark."""
 _CLIPPED = 160
 """Characters up to which a few words without any common one of English are strange."""
+_COMPANY = re.compile(
+    r"\b(?:you|your|yours|you're|me|my|mine|please|kindly|dear|friends?|colleagues?|boss|favou?rs?|trust\w*|wish\w*|lovely"
+    r"|official\w*|approved|signed|settled|agreed|errata|key|office|machine|numbers?|treat|let (?:it|this|me|the|us)"
+    r"|through|everyone|yes|ok|okay|done|right|wrong|according to)\b"
+)
+"""Words of somebody who speaks to somebody, pleads or appeals to others; one of them makes a mark in a short text."""
 _TELLING = re.compile(
     r"\b(?:judges?\b|grad(?:er|ers|ing|ed)|scor(?:e|ed|ing)|evaluat(?:or|ors|ion|ions)|verdicts?|rubrics?|graders?"
     r"|reviewers?|disregard\w*|overrid\w*|overrul\w*|forget every\w*|ignore (?:the|all|any|previous|every\w*)"
@@ -43,7 +49,7 @@ _TELLING = re.compile(
 )
 _FORMS = re.compile(
     r"[\"'][\w -]{1,40}[\"']\s*[:=]"  # a key of JSON
-    r"|[{}]\s*$|\[\[|\]\]|<[|/!?]|<\w+>|\|>|<<|>>|^={3}|(?-i:\[/?[A-Z]{3,}\])"
+    r"|\[\[|\]\]|<[|/!?]|\|>|^={3}|(?-i:\[/?[A-Z]{3,}\])"
     r"|\b\d{1,3}\s*/\s*(?:5|10|100)\b|\b(?:five|ten|10|5) out of (?:five|ten|5|10)\b|\b100\s?%"
     r"|[\u2605\u2b50\u2713\u2714\u2705]"
     r"|^[\w ]{2,24}:[ \t]*(?:\d|pass|yes|true|ok)\b|%[0-9a-f]{2}|&#|\\[ux][0-9a-f]{2}"
@@ -54,6 +60,12 @@ _FORMS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """Keys, braces, templates, marks out of some, records, encodings, spread letters and padding."""
+_CODE = re.compile(r"[{}]\s*$|<\w+>|<<|>>", re.MULTILINE)
+_ASKS_FOR_CODE = re.compile(
+    r"\b(?:codes?|coding|program\w*|functions?|scripts?|json|xml|yaml|html|css|sql|regex|latex|markdown|python|java\w*|c\+\+"
+    r"|c#|bash|algorithms?)"
+)
+"""Questions whose answers have braces and tags anyway."""
 _COMMON = re.compile(
     r"\b(?:the|an?|and|or|of|to|in|is|are|was|were|be|it|its|this|that|for|on|with|as|by|from|at|you|your|i|we|they|he|she"
     r"|his|her|their|can|will|would|should|not|have|has|had|do|does|if|but|so|more|than|when|which|who|what|how)\b"
@@ -110,35 +122,46 @@ def is_suspicious(text: str, question: str | None = None) -> bool:
         text = text[: _LONGEST // 2] + "\n" + text[-_LONGEST // 2 :]
     if (not text.isascii() and _unusual(text)) or _FORMS.search(text) is not None:
         return True
+    asked = fold((question or "")[:_LONGEST])
+    if _CODE.search(text) is not None and _ASKS_FOR_CODE.search(asked) is None:
+        return True
     plain = fold(text)
     if _TELLING.search(plain) is not None or _speaks(plain):
         return True
-    return question is not None and _beside(plain, _stems(fold(question[:_LONGEST])))
+    return question is not None and (_beside(plain, _stems(asked)) or _harps(plain, _stems(asked)))
+
+
+def _harps(plain: str, asked: set[str]) -> bool:
+    """Whether a short text comes back to several words of the question, as one does that hides behind them."""
+    uses = Counter(word[:_STEM] for word in _LETTERS.findall(plain[: _SHORT + 1]))
+    return len(plain) <= _SHORT and sum(uses[word] > 1 for word in asked) > 1
 
 
 def _speaks(plain: str) -> bool:
     """Whether a sentence of folded text has words of the list, or is in another language."""
     short = len(plain) <= _SHORT
+    if short and _COMPANY.search(plain) is not None:
+        return True
+    most = 0
     for sentence in _SENTENCE.split(plain):
-        telling = len({match[0][:4] for match in _WORDS.finditer(sentence)})
-        if telling >= (1 if short else _NEEDED) and (len(plain) <= _MIDDLING or _judges(plain, telling)):
-            return True
+        most = max(most, len({match[0][:4] for match in _WORDS.finditer(sentence)}))
         if _another_language(sentence, short=len(plain) <= _CLIPPED):
             return True
-    return False
+    if len(plain) <= _BRIEF:
+        return most >= (1 if short else _NEEDED)
+    return most > _NEEDED or (most == _NEEDED and _is_about_judging(plain))
 
 
-def _judges(plain: str, telling: int) -> bool:
-    """Whether a long text with some words of the list in a sentence is about judging."""
+def _is_about_judging(plain: str) -> bool:
     model = concept_model()
-    return telling > _NEEDED or any(model.log_odds(passage) >= _LOG_ODDS for passage in passages(plain))
+    return any(model.log_odds(passage) >= _LOG_ODDS for passage in passages(plain))
 
 
 def _beside(plain: str, asked: set[str]) -> bool:
     """Whether folded text, or a telling part of it, has nothing to do with the words of the question."""
     if len(_LETTERS.findall(plain[:_BRIEF])) <= _FEW >= len(plain.split()):
         return False
-    paragraphs = [_stems(line) for line in plain.split("\n") if line.strip()]
+    paragraphs = [stems for stems in map(_stems, plain.split("\n")) if stems]
     if len(plain) <= _BRIEF:
         sentences = [line for line in _SENTENCE.split(plain) if len(_LETTERS.findall(line)) >= _FEW]
         foreign = sum(asked.isdisjoint(_stems(sentence)) for sentence in sentences)
@@ -146,7 +169,7 @@ def _beside(plain: str, asked: set[str]) -> bool:
             return True
         if len(asked & set().union(*paragraphs)) <= 1:
             return True
-    if len(paragraphs) == 1:
+    if len(paragraphs) < 2:
         return False
     if len(plain) <= _MIDDLING and asked.isdisjoint(paragraphs[-1]):
         return True
@@ -155,8 +178,7 @@ def _beside(plain: str, asked: set[str]) -> bool:
     def at_home(paragraph: set[str]) -> int:
         return sum(uses[word] > 1 or word in asked for word in paragraph)
 
-    last = paragraphs[-1]
-    return (bool(last) and not at_home(last)) or any(
+    return not at_home(paragraphs[-1]) or any(
         at_home(paragraph) < _NEW * len(paragraph) for paragraph in paragraphs if len(paragraph) >= _PARAGRAPH
     )
 
