@@ -25,6 +25,8 @@ _REPLY = 150
 """Tokens that a reply with its rationale is taken for."""
 _PROBES = {"off": 0.0, "suspicious": 0.32, "always": 1.0}
 """Share of samples that are probed, if every verdict is good: the filter marks 32 % of real outputs."""
+_PROBED = {"pairwise": 1.25}
+"""Answers of a sample that are probed, where more than one may be: both of a pair that ties or flips."""
 _REQUESTS = {"scale": 1, "labels": 1, "pass_fail": 1, "pairwise": 2}
 """Requests per sample and repeat, for the kinds where it does not depend on the output."""
 
@@ -104,7 +106,8 @@ def _one(suite: Suite, ledger: SqlLedger, task: str, judged: Judged, rows: tuple
         per_sample = _REQUESTS.get(definition.kind)
         if per_sample is None:
             return JudgeCost(task, judged.address, model, n, None, None, None, None, "unknown")
-        probes = _PROBES[definition.probe] if definition.swappable and not model.startswith(RECORDED) else 0.0
+        probed = definition.swappable and not model.startswith(RECORDED)
+        probes = _PROBES[definition.probe] * _PROBED.get(definition.kind, 1.0) if probed else 0.0
         requests = n * per_sample * (definition.repeats + probes)
         tokens = (requests * _prompt_tokens(definition, data, suite.spec.tasks[task].stored), requests * _REPLY)
         seconds = None
