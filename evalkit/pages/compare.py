@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 
+from evalkit.evidence import SPEED
 from evalkit.pages import comparing, inventory, side_by_side
 from evalkit.pages.charts import Chart, keep
 from evalkit.pages.comparing import Difference, Side
@@ -67,7 +68,7 @@ def compare(
         raise NotFoundError(f"these versions share no task '{task}'")
     by = "" if chosen is None or (metric is not None and metric not in chosen.metrics) else metric
     if by is None and chosen is not None:
-        by = chosen.metrics[0] if chosen.metrics else ""
+        by = next((one for one in chosen.metrics if one not in SPEED), "")
     found, problem = None, ""
     if chosen is not None:
         try:

@@ -11,6 +11,8 @@ from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from evalkit.server.api.project import Project
+from judges.judged import spec_of
+from metrics.errors import InputError
 from registry.current import COUNTS, NEWEST, QUICK
 from registry.database import reading
 from registry.digests import short
@@ -97,6 +99,14 @@ def address_of(name: str, slice_: str = "") -> Address | None:
     """The address behind ``task/metric.key``; None where it is none."""
     match = _ADDRESS.match(name)
     return Address(match["task"], match["metric"], match["key"] or "value", slice_) if match else None
+
+
+def units(address: Address) -> str:
+    """The unit of an estimate; judges' verdicts, and metrics that are gone, have none."""
+    try:
+        return spec_of(address.metric, None).units
+    except InputError:
+        return ""
 
 
 def numbers(project: Project, name: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,11 +15,12 @@ from evalkit.pages.charts import Chart, keep
 from evalkit.pages.comparing import Difference
 from evalkit.pages.history import Judged, Point
 from evalkit.pages.rendering import new_router, page
-from evalkit.reports.numbers import number
+from evalkit.reports.numbers import interval, number
 from evalkit.server.api.project import InProject, Project
 from evalkit.server.api.routes import NotFoundError
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
+from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.entities import ModelVersion
 from registry.gate.evidence import Address
@@ -133,18 +135,21 @@ def _chart(project: Project, address: Address, points: Sequence[Point], champion
         for one in points
         if (label := _mark(one, champion))
     ]
-    data: dict[str, Any] = {"points": told, "ordinal": True, "limits": limits, "marks": marks, "title": address.name}
+    units = history.units(address)
+    axis = f"{address.name} ({units})" if units else address.name
+    data: dict[str, Any] = {"points": told, "ordinal": True, "limits": limits, "marks": marks, "title": axis}
     rows = [
         [
-            f"version {one.version}", number(one.value), number(one.low), number(one.high), f"{one.n:,}",
-            ", ".join(f"{side} {number(limit)}" for side, limit in one.limits) or "none", one.outcome or "no rule",
-            _mark(one, champion),
+            f"version {one.version}" + (f", {mark}" if (mark := _mark(one, champion)) else ""),
+            interval(Estimate(math.nan if one.value is None else one.value, one.low, one.high), units), f"{one.n:,}",
+            ", ".join(f"{side} {number(limit, units)}" for side, limit in one.limits) or "none",
+            one.outcome or "no rule",
         ]
         for one in reversed(points)
     ]  # fmt: skip
     return keep(
         project.settings.home, "trend", data, title=f"{address} over versions",
-        header=("version", "value", "low", "high", "samples", "limit", "gate", "mark"), rows=rows,
+        header=("version", "estimate", "samples", "limit", "gate"), rows=rows,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 from rapidfuzz.distance import LCSseq
@@ -14,9 +14,10 @@ from rapidfuzz.distance import LCSseq
 from evalkit.evidence import StoredResults
 from evalkit.pages.comparing import Side
 from evalkit.reports.html import shown
+from evalkit.runner.scores import ROWS
+from evalkit.runner.shards import ShardFolder
 from judges.judged import spec_of
 from metrics.base import Scores
-from metrics.errors import InputError
 
 Mark = Literal["same", "new", "gone"]
 _WORD = re.compile(r"\s*\S+|\s+\Z")
@@ -72,6 +73,7 @@ class _Column:
     places: Mapping[str, int]
     texts: Sequence[str | None]
     scores: Mapping[str, tuple[float | None, str | None]]
+    pictures: bool
 
 
 def tasks(sides: Sequence[Side]) -> list[Task]:
@@ -91,7 +93,7 @@ def tasks(sides: Sequence[Side]) -> list[Task]:
             for metric, told in record["metrics"].items()
             if not told["per_shard"] and told["reference_state"] is None
             and all(other.record(name, metric) is not None for other in results[1:])
-            and _has_rows(results[0], name, metric)
+            and _has_rows(results[0], told)
         ]  # fmt: skip
         found.append(Task(name, record.get("extractor") is not None, metrics))
     return found
@@ -154,18 +156,17 @@ def _data(record: Mapping[str, object]) -> object:
     return data["digest"] if isinstance(data, Mapping) else None
 
 
-def _has_rows(results: StoredResults, task: str, metric: str) -> bool:
-    try:
-        return results.rows(task, metric) is not None
-    except (InputError, OSError):
-        return False
+def _has_rows(results: StoredResults, told: Mapping[str, Any]) -> bool:
+    return bool(ShardFolder.known(results.home / "scores", told["scores"]).existing(ROWS))
 
 
 def _column(results: StoredResults, task: str, metric: str) -> _Column:
     table = results.outputs(task, columns=_TEXTS)
     places = {name: place for place, name in enumerate(table.column("sample_id").to_pylist())}
     found = results.rows(task, metric) if metric else None
-    return _Column(table, places, table.column("text").to_pylist(), _scores(found) if found is not None else {})
+    scores = _scores(found) if found is not None else {}
+    pictures = (results.task(task) or {}).get("extractor") is not None
+    return _Column(table, places, table.column("text").to_pylist(), scores, pictures)
 
 
 def _scores(found: Scores) -> dict[str, tuple[float | None, str | None]]:
@@ -221,5 +222,6 @@ def _answers(name: str, columns: Sequence[_Column]) -> list[Answer | None]:
     for column, text, words in zip(columns, texts, runs, strict=True):
         score, reason = column.scores.get(name, (None, None))
         error = column.table.column("error")[column.places[name]].as_py()
-        answers.append(Answer(words if text is not None else [], text is None and not error, error, score, reason))
+        picture = column.pictures and not error
+        answers.append(Answer(words if text else [], picture, error, score, reason))
     return answers
