@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.pages import assets, compare, models, monitors, overview
+from evalkit.pages import assets, audit, compare, jobs, models, monitors, overview
 from evalkit.pages.charts import route as chart_route
 
 PREFIX = "/evalkit"
 
 router = APIRouter(include_in_schema=False)
-for part in (assets.router, chart_route.router, overview.router, monitors.router, models.router, compare.router):
+_PAGES = (overview.router, models.router, compare.router, monitors.router, jobs.router, audit.router)
+for part in (assets.router, chart_route.router, *_PAGES):
     router.include_router(part, prefix=PREFIX)
 
 __all__ = ["PREFIX", "router"]

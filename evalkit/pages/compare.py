@@ -15,6 +15,7 @@ from evalkit.pages import comparing, inventory, side_by_side
 from evalkit.pages.charts import Chart, keep
 from evalkit.pages.comparing import Difference, Side
 from evalkit.pages.rendering import new_router, page
+from evalkit.pages.side_by_side import Found, Task
 from evalkit.reports.numbers import interval
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject, Project
@@ -39,6 +40,17 @@ class Column:
     rows: Sequence[Difference]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The tasks that can be looked at, and samples of one of them; `problem`: why there are none."""
+
+    tasks: Sequence[Task]
+    task: Task | None
+    metric: str
+    found: Found | None
+    problem: str = ""
+
+
 @router.get("/compare", dependencies=[Depends(needs())])
 def compare(
     request: Request,
@@ -61,35 +73,46 @@ def compare(
     sides = [comparing.side(project, find(project, *one)) for one in named]
     first, *others = sides
     columns = [Column(other, comparing.differences(project, first, other, slice_)) for other in others]
-    slices = comparing.shared_slices(first, others)
-    known = side_by_side.tasks(sides)
-    chosen = next((one for one in known if one.name == task), None) or (known[0] if known else None)
-    if task and (chosen is None or chosen.name != task):
-        raise NotFoundError(f"these versions share no task '{task}'")
-    by = "" if chosen is None or (metric is not None and metric not in chosen.metrics) else metric
-    if by is None and chosen is not None:
-        by = next((one for one in chosen.metrics if one not in SPEED), "")
-    found, problem = None, ""
-    if chosen is not None:
-        try:
-            found = side_by_side.rows(sides, chosen.name, by or "", only=bool(only), start=start, size=SAMPLES)
-        except (InputError, OSError) as error:
-            problem = str(error) if isinstance(error, InputError) else "the stored outputs cannot be read"
-    state = {"versions": ",".join(_text(one) for one in sides), "task": chosen.name if chosen else "",
-             "metric": by or "", "slice": slice_, "only": "1" if only else ""}  # fmt: skip
-    links = {
-        "before": _address(state, start=max(start - SAMPLES, 0)) if start else "",
-        "next": _address(state, start=start + SAMPLES) if found and start + SAMPLES < found.total else "",
-        "rows_before": _address(state, first=max(first_row - ROWS, 0)) if first_row else "",
-        "rows_next": _address(state, first=first_row + ROWS) if first_row + ROWS < len(columns[0].rows) else "",
-        "swap": _address({**state, "versions": ",".join(_text(one) for one in [*others, first])}),
-    }
+    shown = _shown(sides, task, metric, bool(only), start)
+    state = {
+        "versions": ",".join(_text(one) for one in sides), "task": shown.task.name if shown.task else "",
+        "metric": shown.metric, "slice": slice_, "only": "1" if only else "",
+    }  # fmt: skip
+    swapped = {**state, "versions": ",".join(_text(one) for one in [*others, first])}
     return page(
-        request, "compare.html", sides=sides, first=first, columns=columns, slices=slices, tasks=known, chosen=chosen,
-        by=by or "", found=found, first_row=first_row, row_size=ROWS, problem=problem, state=state, start=start,
-        links=links,
-        forests=[_forest(project, first, column) for column in columns],
+        request, "compare.html", sides=sides, first=first, columns=columns, shown_samples=shown, state=state,
+        start=start, slices=comparing.shared_slices(first, others), first_row=first_row, row_size=ROWS,
+        forests=[_forest(project, first, column) for column in columns], swapped=_address(swapped),
+        samples=_around(state, "start", start, SAMPLES, shown.found.total if shown.found else 0),
+        rows=_around(state, "first", first_row, ROWS, len(columns[0].rows)),
     )  # fmt: skip
+
+
+def _shown(sides: Sequence[Side], name: str, metric: str | None, only: bool, start: int) -> Shown:
+    """The samples that are asked for; without a task those of the first one, by its first metric that is no speed."""
+    tasks = side_by_side.tasks(sides)
+    task = next((one for one in tasks if name in {"", one.name}), None)
+    if task is None:
+        if name:
+            raise NotFoundError(f"these versions share no task '{name}'")
+        return Shown(tasks, None, "", None)
+    by = metric
+    if by is None or (by and by not in task.metrics):  # not chosen, or chosen for another task
+        by = next((one for one in task.metrics if one not in SPEED), "")
+    try:
+        return Shown(
+            tasks, task, by, side_by_side.rows(sides, task.name, by, only=only, start=start, size=SAMPLES)
+        )  # fmt: skip
+    except InputError as error:
+        return Shown(tasks, task, by, None, str(error))
+    except OSError:
+        return Shown(tasks, task, by, None, "the stored outputs cannot be read")
+
+
+def _around(state: dict[str, str], name: str, start: int, size: int, total: int) -> tuple[str, str]:
+    """Addresses of the pages before and after; empty where there is none."""
+    before = _address(state, **{name: max(start - size, 0)}) if start else ""
+    return before, _address(state, **{name: start + size}) if start + size < total else ""
 
 
 def references(given: Sequence[str]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from evalkit.runner.scores import ROWS
 from evalkit.runner.shards import ShardFolder
 from judges.judged import spec_of
 from metrics.base import Scores
+from registry.digests import short
 
 Mark = Literal["same", "new", "gone"]
 _WORD = re.compile(r"\s*\S+|\s+\Z")
@@ -49,11 +50,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task that all versions were measured on, and the metrics with a score for each sample."""
+    """A task that all versions were measured on, and the metrics with a score for each sample.
+
+    `outputs` names each version's outputs, as the addresses of their images do.
+    """
 
     name: str
     pictures: bool
     metrics: Sequence[str]
+    outputs: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def tasks(sides: Sequence[Side]) -> list[Task]:
             and all(other.record(name, metric) is not None for other in results[1:])
             and _has_rows(results[0], told)
         ]  # fmt: skip
-        found.append(Task(name, record.get("extractor") is not None, metrics))
+        outputs = [short(told["outputs"]) for told in (record, *filter(None, others))]
+        found.append(Task(name, record.get("extractor") is not None, metrics, outputs))
     return found
 
 
