@@ -70,8 +70,10 @@ def compare(
         return _choose(request, project, ",".join(versions))
     if len(named) > MOST:
         raise InputError(f"{len(named)} versions do not fit beside each other; choose 2 to {MOST}")
-    sides = [comparing.side(project, find(project, *one)) for one in named]
+    sides = comparing.aligned([comparing.side(project, find(project, *one)) for one in named])
     first, *others = sides
+    slices = comparing.shared_slices(first, others)
+    slice_ = slice_ if slice_ in slices else ""
     columns = [Column(other, comparing.differences(project, first, other, slice_)) for other in others]
     shown = _shown(sides, task, metric, bool(only), start)
     state = {
@@ -81,7 +83,7 @@ def compare(
     swapped = {**state, "versions": ",".join(_text(one) for one in [*others, first])}
     return page(
         request, "compare.html", sides=sides, first=first, columns=columns, shown_samples=shown, state=state,
-        start=start, slices=comparing.shared_slices(first, others), first_row=first_row, row_size=ROWS,
+        start=start, slices=slices, first_row=first_row, row_size=ROWS,
         forests=[_forest(project, first, column) for column in columns], swapped=_address(swapped),
         samples=_around(state, "start", start, SAMPLES, shown.found.total if shown.found else 0),
         rows=_around(state, "first", first_row, ROWS, len(columns[0].rows)),

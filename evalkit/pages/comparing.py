@@ -113,6 +113,19 @@ def side(project: Project, version: ModelVersion) -> Side:
     return Side(version, tuple(StoredResults(results_home(home, one), one) for one in found))
 
 
+def aligned(sides: Sequence[Side]) -> list[Side]:
+    """The same, with results on a suite that all were evaluated with first; as they are where there is none."""
+    known = [{found.evaluation.suite_digest for found in one.results} for one in sides]
+    own = (found.evaluation.suite_digest for found in sides[0].results)
+    wanted = next((digest for digest in own if all(digest in others for others in known)), None)
+    if wanted is None:
+        return list(sides)
+    return [
+        replace(one, results=tuple(sorted(one.results, key=lambda found: found.evaluation.suite_digest != wanted)))
+        for one in sides
+    ]
+
+
 def differences(project: Project, left: Side, right: Side, slice_: str = "") -> list[Difference]:
     """Every estimate of one version (on one slice) beside another's; none where the former was not evaluated."""
     if not left.results:

@@ -92,20 +92,19 @@ def model(
     judged = history.judged(project, name)
     known = history.addresses(project, judged)
     chosen = known[first : first + CHARTS]
+    slices = history.slices(project, judged, metric) if metric else []
+    slice_ = slice_ if slice_ in slices else ""
     if metric:
-        one = history.address_of(metric, slice_)
-        if one is None or (not slice_ and one not in known):
+        if history.address_of(metric) not in known:
             raise NotFoundError(f"no version of '{name}' has an estimate '{metric}'")
-        chosen = [one]
+        chosen = [one for one in (history.address_of(metric, slice_),) if one is not None]
     champion = next((n for n, held in project.registry.mlflow.aliases(name).items() if history.CHAMPION in held), None)
     moved, all_moves = history.promotions(project, name, moves, MOVES)
     trends = _trends(project, judged, chosen, champion)
-    if metric and not trends:
-        raise NotFoundError(f"no version of '{name}' has an estimate '{metric}' on '{slice_}'")
     return page(
         request, "model.html", name=name, lines=lines, total=len(numbers), start=start, size=VERSIONS,
         newest=numbers[0], kind=lines[0].kind if lines else "", champion=champion, trends=trends, known=known,
-        metric=metric, slice=slice_, slices=history.slices(project, judged, metric) if metric else [], first=first,
+        metric=metric, slice=slice_, slices=slices, first=first,
         charts=CHARTS, drawn=len(judged), moved=moved, moves=moves, all_moves=all_moves, move_size=MOVES,
         duel=_duel(project, name, numbers, champion, known), policy=project.registry.policy(name),
         monitors=[one for one in inventory.monitors(project.engine) if one.model_name == name],
@@ -168,7 +167,7 @@ def _duel(
         held, rival = (project.registry.version(f"models:/{name}/{number}") for number in (champion, numbers[0]))
     except InputError:
         return None  # deleted in MLflow
-    sides = [comparing.side(project, version) for version in (rival, held)]
+    sides = comparing.aligned([comparing.side(project, version) for version in (rival, held)])
     found = {(one.name, one.slice): one for one in comparing.differences(project, sides[0], sides[1])}
     wanted = [found[key] for address in known if (key := (address.name, address.slice)) in found]
     evaluated = all(side.results for side in sides)

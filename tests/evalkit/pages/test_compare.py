@@ -151,6 +151,15 @@ class TestDifferences:
     def test_slice_of_the_page(self, pages: Any) -> None:
         seen = pages.get(f"{COMPARE}&slice=language%3Den")
         assert "version 2 against version 1 on language=en" in seen.text
+        assert "golden/exact_match" in pages.get(f"{COMPARE}&slice=language%3Dfr").text
+
+    def test_rest_on_a_suite_that_both_were_evaluated_with(self, project: Any) -> None:
+        left, right = _sides(project)
+        shared = left.results[0]
+        alone = replace(shared, evaluation=replace(shared.evaluation, suite_digest="sha256:newer"), _kept={})
+        moved = comparing.aligned([replace(left, results=(alone, shared)), right])
+        assert moved[0].results == (shared, alone)
+        assert comparing.aligned([replace(left, results=(alone,)), right])[0].results == (alone,)
 
     def test_a_version_without_results_says_what_to_do(self, pages: Any, project: Any) -> None:
         from sqlalchemy import update

@@ -129,13 +129,16 @@ class TestModel:
         assert "golden/token_f1 [language=en] over versions" in seen.text
         assert "golden/exact_match over versions" not in seen.text
 
-    @pytest.mark.parametrize(
-        "path", ["cat", "bot?metric=golden/nothing", "bot?metric=x", "bot?metric=golden/token_f1&slice=language%3Dfr"]
-    )
+    @pytest.mark.parametrize("path", ["cat", "bot?metric=golden/nothing", "bot?metric=x"])
     def test_unknown_is_a_page_that_says_so(self, pages: Any, path: str) -> None:
         seen = pages.get(f"/evalkit/models/{path}")
         assert seen.status == 404
         assert "Not here" in seen.text
+
+    def test_a_slice_that_another_estimate_had_is_left(self, pages: Any) -> None:
+        seen = pages.get("/evalkit/models/bot?metric=golden/token_f1&slice=language%3Dfr")
+        assert seen.status == 200
+        assert "golden/token_f1 over versions" in seen.text
 
     def test_a_change_of_suite_is_marked(self, pages: Any) -> None:
         with writing(pages.project.engine) as session:
