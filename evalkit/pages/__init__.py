@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.pages import assets, monitor, monitors, overview
+from evalkit.pages import alerts, assets, generations, monitor, monitors, overview, window
 from evalkit.pages.charts import route as chart_route
 
 PREFIX = "/evalkit"
 
 router = APIRouter(include_in_schema=False)
-for part in (assets.router, chart_route.router, overview.router, monitors.router, monitor.router):
+for part in (
+    assets.router, chart_route.router, overview.router, monitors.router, monitor.router, window.router,
+    generations.router, alerts.router,
+):  # fmt: skip
     router.include_router(part, prefix=PREFIX)
 
 __all__ = ["PREFIX", "router"]

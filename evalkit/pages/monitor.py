@@ -24,9 +24,11 @@ from evalkit.server.api.project import InProject, Project
 from evalkit.server.api.routes import ConflictError
 from evalkit.server.identity import needs
 from judges.base import Usage
+from metrics.errors import InputError
 from registry.actors import EVALUATOR, intent
 from registry.firings import FiringRecord
 from registry.firings import history as firings
+from registry.mlflow_link import parse_reference
 from registry.workers import workers
 
 if TYPE_CHECKING:
@@ -71,6 +73,14 @@ class Standing:
     last: FiringRecord | None
     labels: bool
     labels_behind: int | None
+
+    @property
+    def model_name(self) -> str | None:
+        """The registered model that it watches."""
+        try:
+            return parse_reference(self.monitor.model)[0] if self.monitor.model else None
+        except InputError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

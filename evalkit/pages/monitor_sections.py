@@ -264,7 +264,7 @@ def forests(home: Path, where: Addresses, points: Sequence[Point]) -> list[Fores
                 {"label": one.slice, "value": one.value, "low": one.low, "high": one.high, "state": one.verdict}
                 for one in own
             ],
-            "title": score, "width": HALF - 130,
+            "title": score, "width": HALF - 200,
         }  # fmt: skip
         rows = [
             [Link(one.slice, where.generations(one.start, check=one.check, key=one.key, slice=one.slice)),
@@ -276,7 +276,7 @@ def forests(home: Path, where: Addresses, points: Sequence[Point]) -> list[Fores
             home, "forest", data, title=f"{score} by group, window {short(own[0].start)}",
             header=("group", "value", "low", "high", "rows"), rows=rows, height=height,
         )  # fmt: skip
-        found.append(Forest(score, replace(chart, width=HALF), gaps.pop(score, [])))
+        found.append(Forest(score, replace(chart, width=HALF - 80), gaps.pop(score, [])))
     return found
 
 

@@ -92,12 +92,12 @@ def signal(data: Data) -> Any:
     which an alert lasts is a red diamond.
     """
     x, layers = _value(data)
-    if data.get("marks"):
-        events = alt.Chart(alt.Data(values=data["marks"]))
-        for kind, colour, dash, row in (("alert", _LIMIT, [1, 2], 0), ("deployment", _SOFT, [6, 3], 12)):
-            own = events.transform_filter(f"datum.kind == '{kind}'")
-            layers.append(own.mark_rule(color=colour, strokeDash=dash).encode(x=x, tooltip=["label:N"]))
-            text = own.mark_text(color=colour, align="left", baseline="top", dx=3, fontSize=10)
+    for kind, colour, dash, row in (("alert", _LIMIT, [1, 2], 0), ("deployment", _SOFT, [6, 3], 12)):
+        own = [mark for mark in data.get("marks") or () if mark["kind"] == kind]
+        if own:
+            events = alt.Chart(alt.Data(values=own))
+            layers.append(events.mark_rule(color=colour, strokeDash=dash).encode(x=x, tooltip=["label:N"]))
+            text = events.mark_text(color=colour, align="left", baseline="top", dx=3, fontSize=10)
             layers.append(text.encode(x=x, y=alt.value(row), text="label:N"))
     return alt.layer(*layers).properties(width=data.get("width") or WIDTH, height=180)
 
@@ -151,11 +151,10 @@ def _value(data: Data) -> tuple[Any, list[Any]]:
         shape=alt.condition(alerting, alt.value("diamond"), alt.value("circle")),
         size=alt.condition(alerting, alt.value(70), alt.value(32)),
     )  # fmt: skip
-    layers = [
-        points.mark_rule(color=_BAND, strokeWidth=4, opacity=0.75).encode(x=x, y="low:Q", y2="high:Q"),
-        points.mark_line(color=_MARK, strokeWidth=1.2, opacity=0.6).encode(x=x, y=y),
-        dots,
-    ]
+    layers = [points.mark_line(color=_MARK, strokeWidth=1.2, opacity=0.6).encode(x=x, y=y), dots]
+    if any(one.get("low") is not None for one in data["points"]):
+        band = points.mark_rule(color=_BAND, strokeWidth=4, opacity=0.75).encode(x=x, y="low:Q", y2="high:Q")
+        layers.insert(0, band)
     if data.get("levels"):
         levels = alt.Chart(alt.Data(values=data["levels"]))
         layers.append(levels.mark_line(color=_LIMIT, **_DASHED).encode(x=x, y="value:Q", detail="rule:N"))
