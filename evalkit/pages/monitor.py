@@ -349,7 +349,9 @@ def _standing(project: Project, store: MonitorStore, found: MonitorRecord, defin
     now = utc_now()
     last = firings(project.engine, schedule=scheduling.schedule_name(found.name), limit=1)
     state = PAUSED if found.status == PAUSED else ALERT if lasting else newest.status if newest else SILENT
-    labels = spec is not None and any(check.kind == "hallucination" for check in spec.checks)
+    labels = spec is not None and (
+        spec.source.columns.label is not None or any(check.kind == "hallucination" for check in spec.checks)
+    )
     return Standing(
         found, state, lasting, newest, spec.every if spec else "", timetable(definition).cron if definition else "",
         spec.budget if spec else None, store.spent_since(found, now - now % DAY_MS), last[0] if last else None, labels,

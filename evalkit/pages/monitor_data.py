@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, distinct, func, or_, select
+from sqlalchemy import ColumnElement, Engine, func, or_, select
 
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import ROLLED, MonitorRecord
@@ -246,7 +246,7 @@ def keys_of(engine: Engine, window_ids: Sequence[str], check: str) -> list[str]:
 
 def slices_of(engine: Engine, window_ids: Sequence[str], check: str | None = None) -> list[str]:
     """The slices that have numbers in windows, without that of all rows."""
-    wanted = select(distinct(SignalRow.slice)).where(SignalRow.window_id.in_(window_ids), SignalRow.slice != "")
+    wanted = select(SignalRow.slice).distinct().where(SignalRow.window_id.in_(window_ids), SignalRow.slice != "")
     if check is not None:
         wanted = wanted.where(SignalRow.check == check)
     with reading(engine) as session:
