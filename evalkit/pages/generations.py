@@ -35,23 +35,29 @@ SHOWN = 20
 _PASSAGES = 3
 _TEXT, _PASSAGE = 900, 500
 """Characters of a text and of a passage: a page of them stays under 100 kB."""
+_WHOLE, _ALL = 15_000, 20
+"""The same of one row alone, and how many passages of it."""
+_PIECE = 2_000
+Text = Sequence[str]
+"""A text in pieces that a page shows without cutting them."""
 _SAID = {1.0: "yes", 0.0: "no"}
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One row as it is stored, redacted; `shows` where a number points to it."""
+    """One row as it is stored, redacted; `shows` where a number points to it, `cut` where more of it is kept."""
 
     id: str
     at: int
     shows: bool
-    prompt: str
-    output: str
-    context: Sequence[str]
+    prompt: Text
+    output: Text
+    context: Sequence[Text]
     passages: int
     label: str
     facts: Sequence[tuple[str, str]]
-    error: str
+    error: Text
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,12 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which generations are asked for: ids that come first, a slice, and how many are skipped."""
+    """Which generations are asked for: ids that come first, a slice, how many are skipped; or one row by its id."""
 
     samples: Sequence[str]
     slice: str
     skip: int
+    row: str = ""
 
 
 @router.get("/monitors/{name}/windows/{start}/generations", dependencies=[Reads])
@@ -84,8 +91,12 @@ def generations(
     request: Request, project: InProject, name: Name, start: Start, *, cadence: Cadence = "",
     check: Annotated[str, Query(max_length=60)] = "", key: Annotated[str, Query(max_length=200)] = "",
     slice_: Annotated[str, Query(alias="slice", max_length=500)] = "", skip: Annotated[int, Query(ge=0, le=10**8)] = 0,
+    row: Annotated[str, Query(max_length=500)] = "",
 ) -> Response:  # fmt: skip
-    """What was said in a window: the samples of a number first, marked, then the others in the order of time."""
+    """What was said in a window: the samples of a number first, marked, then the others in the order of time.
+
+    With `row` that one alone, as whole as a page can be.
+    """
     store, found = monitor_data.known(project, name)
     _, revisions = revisions_of(project.engine, found, start, cadence)
     definition = monitor_data.definition_of(store, found)
@@ -93,11 +104,11 @@ def generations(
     behind = Behind()
     if definition is not None:
         slices = definition.spec.source.columns.slices
-        behind = _behind(_raw(store, found, definition), slices, revisions[0], Asked(samples, slice_, skip))
+        behind = _behind(_raw(store, found, definition), slices, revisions[0], Asked(samples, slice_, skip, row))
     kept = None if definition is None else definition.spec.retention.raw
     return page(
         request, "generations.html", monitor=found, where=Addresses(name), window=revisions[0], check=check, key=key,
-        slice=slice_, behind=behind, skip=skip, size=SHOWN, kept=kept,
+        slice=slice_, behind=behind, skip=skip, row=row, size=SHOWN, kept=kept,
         point=_point(project.engine, revisions[0].id, check, key, slice_),
     )  # fmt: skip
 
@@ -136,6 +147,10 @@ def _point(engine: Engine, window_id: str, check: str, key: str, slice_: str) ->
 
 def _behind(raw: RawStore, slices: Sequence[str], window: Revision, asked: Asked) -> Behind:
     """Read the ids of all rows, and the texts of one page alone."""
+    if asked.row:
+        alone = raw.read(window.start, window.end, ids=[asked.row]).to_pylist()
+        rows = [_generation(one, shows=asked.row in asked.samples, whole=True) for one in alone]
+        return Behind(rows, len(rows), 0)
     name, _, value = asked.slice.partition("=")
     sliced = name if name in slices and value != OTHER else ""
     index = raw.read(window.start, window.end, columns=["id", "event_time", *([SLICE + sliced] if sliced else [])])
@@ -157,8 +172,9 @@ def _behind(raw: RawStore, slices: Sequence[str], window: Revision, asked: Asked
     return Behind(rows, len(order), len(pointed), note)
 
 
-def _generation(row: Mapping[str, Any], *, shows: bool) -> Generation:
-    passages = [_cut(str(one), _PASSAGE) for one in (row["context"] or ())]
+def _generation(row: Mapping[str, Any], *, shows: bool, whole: bool = False) -> Generation:
+    text, passage, most = (_WHOLE, _WHOLE // _ALL, _ALL) if whole else (_TEXT, _PASSAGE, _PASSAGES)
+    passages = [str(one) for one in (row["context"] or ())]
     facts = [
         ("latency", number(row["latency"], "s") if row["latency"] is not None else ""),
         ("version", row["version"] or ""),
@@ -166,16 +182,19 @@ def _generation(row: Mapping[str, Any], *, shows: bool) -> Generation:
         ("cost", f"{number(row['cost'])} USD" if row["cost"] is not None else ""),
         *((column.removeprefix(SLICE), str(told)) for column, told in row.items() if column.startswith(SLICE) and told),
     ]
+    texts = [row["prompt"] or "", row["output"] or "", row["error"] or ""]
+    prompt, output, error = (_pieces(one, text) for one in texts)
+    cut = any(len(one) > text for one in texts) or len(passages) > most or any(len(one) > passage for one in passages)
     return Generation(
-        str(row["id"]), int(row["event_time"]), shows, _cut(row["prompt"]), _cut(row["output"]), passages[:_PASSAGES],
-        len(passages), _SAID.get(row["label"], ""), [(name, told) for name, told in facts if told],
-        _cut(row["error"]),
+        str(row["id"]), int(row["event_time"]), shows, prompt, output,
+        [_pieces(one, passage) for one in passages[:most]], len(passages), _SAID.get(row["label"], ""),
+        [(name, told) for name, told in facts if told], error, cut and not whole,
     )  # fmt: skip
 
 
-def _cut(text: str | None, most: int = _TEXT) -> str:
-    given = text or ""
-    return given if len(given) <= most else f"{given[:most]} … ({len(given):,} characters)"
+def _pieces(given: str, most: int) -> Text:
+    text = given if len(given) <= most else f"{given[:most]} … ({len(given):,} characters)"
+    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
 
 
 def _tokens(asked: float | None, said: float | None) -> str:

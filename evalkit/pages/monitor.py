@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, Path, Query, Request, Response
 
 from evalkit.monitoring import scheduling
-from evalkit.monitoring.cadence import DAY_MS, parse_moment
+from evalkit.monitoring.cadence import parse_moment, utc_text
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.fields import utc_now
 from evalkit.monitoring.records import MonitorRecord
-from evalkit.monitoring.store import PAUSED, MonitorStore
-from evalkit.monitoring.timetable import timetable
+from evalkit.monitoring.store import PAUSED
 from evalkit.pages import forms, monitor_data, monitor_sections
-from evalkit.pages.inventory import ALERT, SILENT
 from evalkit.pages.monitor_data import Point, Range, Window
 from evalkit.pages.monitor_sections import Addresses, Broken, Forest, Heat, Numbers, Plot, Table, Worst
 from evalkit.pages.rendering import new_router, page
+from evalkit.pages.standing import standing
 from evalkit.server.api.project import InProject, Project
 from evalkit.server.api.routes import ConflictError
 from evalkit.server.identity import needs
-from judges.base import Usage
-from metrics.errors import InputError
 from registry.actors import EVALUATOR, intent
-from registry.firings import FiringRecord
-from registry.firings import history as firings
-from registry.mlflow_link import parse_reference
 from registry.workers import workers
 
 if TYPE_CHECKING:
@@ -39,7 +33,8 @@ Name = Annotated[str, Path(max_length=100)]
 Moment = Annotated[str, Query(max_length=40)]
 WINDOWS = "windows"
 _CHARTS = 6
-_LABEL_FILES = 40
+_NOW = 50
+"""Numbers of the newest window on the overview; the window's own page has all."""
 Acts = Depends(needs(EVALUATOR))
 
 
@@ -51,36 +46,6 @@ class Looked:
     kind: str
     cadence: str
     alert: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a monitor stands.
-
-    Attributes:
-        labels_behind: milliseconds from the newest label to the newest row, in event time; None without labels.
-        spent: what judges have cost since midnight UTC.
-    """
-
-    monitor: MonitorRecord
-    state: str
-    alerts: int
-    newest: Window | None
-    every: str
-    cron: str
-    budget: str | None
-    spent: Usage
-    last: FiringRecord | None
-    labels: bool
-    labels_behind: int | None
-
-    @property
-    def model_name(self) -> str | None:
-        """The registered model that it watches."""
-        try:
-            return parse_reference(self.monitor.model)[0] if self.monitor.model else None
-        except InputError:
-            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +80,15 @@ class View:
     forests: Sequence[Forest] = ()
     at: Window | None = None
     heat: Heat | None = None
+
+    @property
+    def earlier(self) -> str:
+        """Query of as many windows before these; empty where there are none."""
+        windows = self.shown.windows
+        if not windows or self.shown.total <= len(windows):
+            return ""
+        first = windows[0].start
+        return urlencode({"since": utc_text(2 * first - windows[-1].end), "until": utc_text(first)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +130,7 @@ def monitor(
     chosen = check if check in {WINDOWS, *(one.address for one in looker.checks)} else ""
     gathered = looker.gather(chosen)
     return page(
-        request, "monitor.html", standing=_standing(project, store, found, definition), checks=looker.checks, ask=ask,
+        request, "monitor.html", standing=standing(project, store, found, definition), checks=looker.checks, ask=ask,
         chosen=chosen, gathered=gathered, slices=looker.slices(), where=Addresses(name),
         size=monitor_sections.FEATURES, may_act=intent().actor.may(EVALUATOR), queued=queued,
     )  # fmt: skip
@@ -247,7 +221,7 @@ class _Looker:
             if newest is not None:
                 now += monitor_data.of_window(self._engine, newest.id)
         return Gathered(
-            [one for one in views if one.shown.windows], [one for one in now if not one.slice],
+            [one for one in views if one.shown.windows], [one for one in now if not one.slice][:_NOW],
             monitor_sections.worst(now), monitor_data.alerting_now(self._engine, self._monitor.id),
             self.windows(whole=False),
         )  # fmt: skip
@@ -340,50 +314,3 @@ def _first(keys: Sequence[str], kind: str) -> list[str]:
     """The numbers of a check, the main ones first."""
     order = {"hallucination": ("hallucination", "claim_rate")}.get(kind, ())
     return sorted(keys, key=lambda key: order.index(key) if key in order else len(order))
-
-
-def _standing(project: Project, store: MonitorStore, found: MonitorRecord, definition: Definition | None) -> Standing:
-    spec = None if definition is None else definition.spec
-    newest = monitor_data.in_range(project.engine, found.id, spec.cadence.text if spec else None).newest
-    lasting = len(monitor_data.alerting_now(project.engine, found.id))
-    now = utc_now()
-    last = firings(project.engine, schedule=scheduling.schedule_name(found.name), limit=1)
-    state = PAUSED if found.status == PAUSED else ALERT if lasting else newest.status if newest else SILENT
-    labels = spec is not None and (
-        spec.source.columns.label is not None or any(check.kind == "hallucination" for check in spec.checks)
-    )
-    return Standing(
-        found, state, lasting, newest, spec.every if spec else "", timetable(definition).cron if definition else "",
-        spec.budget if spec else None, store.spent_since(found, now - now % DAY_MS), last[0] if last else None, labels,
-        _labels_behind(store, found) if labels else None,
-    )  # fmt: skip
-
-
-def _labels_behind(store: MonitorStore, found: MonitorRecord) -> int | None:
-    """How far the newest day with a label is behind the newest row; read from the files' statistics, not from rows."""
-    import pyarrow.parquet as pq
-
-    folder = store.folder(found) / "raw"
-    if found.last_event is None or not folder.is_dir():
-        return None
-    days = sorted((place.name for place in folder.iterdir() if place.is_dir()), reverse=True)
-    looked = 0
-    for day in days:
-        for file in sorted(folder.joinpath(day).glob("*.parquet"), reverse=True):
-            looked += 1
-            if looked > _LABEL_FILES:
-                return None
-            if _has_label(pq.read_metadata(file)):
-                return max(0, found.last_event // DAY_MS - parse_moment(day) // DAY_MS) * DAY_MS
-    return None
-
-
-def _has_label(metadata: Any) -> bool:
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for column in map(group.column, range(group.num_columns)):
-            if column.path_in_schema == "label":
-                told = column.statistics
-                if told is not None and told.has_null_count and told.null_count < column.num_values:
-                    return True
-    return False

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select, update
 
@@ -250,6 +252,24 @@ def test_each_signal_leads_to_its_generations(pages: Any):
     assert "41 to 60 of 60" in last.text
     german = pages.get(f"{_at(6)}/generations?slice=language%3Dde")
     assert "1 to 12 of 12" in german.text
+
+
+def test_long_texts_are_cut_and_shown_whole_alone(pages: Any, project: Any):
+    with reading(project.engine) as session:
+        key = session.scalars(select(MonitorRow.id)).one()
+    (file,) = project.settings.home.joinpath("monitors", key, "raw", "2026-05-07").glob("*.parquet")
+    table = pq.read_table(file, partitioning=None)
+    texts = ["y" * 9_000 + HOSTILE for _ in range(table.num_rows)]
+    place = table.schema.get_field_index("output")
+    pq.write_table(table.set_column(place, table.schema.field("output"), pa.array(texts, pa.large_string())), file)
+    listed = pages.get(f"{_at(6)}/generations?check=operational&key=empty")
+    assert len(listed.html) < 100_000
+    assert "y" * 1_000 not in listed.text
+    whole = next(link for link in listed.links if "row=6-1" in link)
+    alone = pages.get(f"{_at(6)}/generations{whole}")
+    assert "y" * 9_000 in alone.text.replace(" ", "")
+    assert "document.title='pwned'" in alone.text
+    assert "<script>document" not in alone.html
 
 
 def test_samples_of_a_number_come_first(pages: Any, project: Any):
