@@ -24,6 +24,14 @@ _NAME = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A cell of a table that leads somewhere."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart on a page: where it is drawn, and the same as a table.
 
