@@ -26,7 +26,10 @@ ADDRESSES = (
     "/evalkit/alerts/{lasting}",
     "/evalkit/alerts/{ended}",
     "/evalkit/judges",
+    "/evalkit/label",
+    "/evalkit/label/{text}/2/golden?metric=helpful",
     "/evalkit/jobs",
+    "/evalkit/jobs/{monitor}",
     "/evalkit/audit",
 )
 """Pages that answer 200."""
