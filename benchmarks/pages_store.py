@@ -217,7 +217,7 @@ class _Copies:
             **self._row(monitor), "id": window, "version_digest": digest, "cadence": "day", "start": start,
             "end": start + DAY, "revision": 1, "newest": 1, "status": "ok", "rows": 5_000, "late": 0,
             "watermark": "{}", "contract": json.dumps({"contract": "c", "checked": 6, "breaches": []}), "notes": "[]",
-            "usage": json.dumps({"judge": usage}), "finished_at": start + DAY + 3_600_000,
+            "usage": json.dumps(usage), "finished_at": start + DAY + 3_600_000,
         }  # fmt: skip
 
     def _signals(self, monitor: str, windows: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:

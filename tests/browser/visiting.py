@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[2]
 WIDE, TALL, NARROW = 1280, 6000, 360
 PATIENCE = 60.0
+_SHOW_CHARTS = "document.querySelectorAll('details:has([data-chart])').forEach(one => { one.open = true })"
 _CHARTS = """
 const all = [...document.querySelectorAll('[data-chart]')];
 return [all.length, all.filter(one => one.querySelector('svg.marks')).length];
@@ -157,7 +158,7 @@ class Browser(_driver()):  # type: ignore[misc]
         overflow, wide = self.run(
             "const out = document.documentElement.scrollWidth - document.documentElement.clientWidth;"
             "return [out, out > 0 ? [...document.querySelectorAll('main *, header *')].filter(one =>"
-            " one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll'))"
+            " one.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !one.closest('.scroll'))"
             ".slice(0, 5).map(one => one.outerHTML.slice(0, 160)) : []]"
         )
         here = urlsplit(url).netloc
