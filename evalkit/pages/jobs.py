@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from sqlalchemy import func, select
 
 from evalkit.monitoring import scheduling
-from evalkit.monitoring.store import MonitorStore
-from evalkit.pages import forms
 from evalkit.pages.rendering import new_router, page
 from evalkit.server.api.project import InProject, Project
 from evalkit.server.identity import needs
-from registry.actors import EVALUATOR
 from registry.database import reading
 from registry.digests import now_ms
 from registry.firings import FAILED, FiringRecord, history
@@ -81,28 +77,6 @@ def job(request: Request, project: InProject, name: Annotated[str, Path(max_leng
         raise NotFoundError(f"there is no schedule '{name}'")
     firings = history(project.engine, schedule=name, limit=SHOWN)
     return page(request, "job.html", job=found, firings=firings)
-
-
-_ACTIONS: Mapping[str, Callable[[Any, MonitorStore, str], Any]] = {
-    "run": scheduling.trigger, "pause": scheduling.pause, "resume": scheduling.resume,
-}  # fmt: skip
-
-
-@router.post("/monitors/{name}/{action}", dependencies=[Depends(needs(EVALUATOR)), Depends(forms.checked)])
-def act(
-    project: InProject, name: Annotated[str, Path(max_length=100)], action: Annotated[str, Path(max_length=10)],
-    back: Annotated[str, Form(max_length=300)] = "/evalkit/jobs",
-) -> Response:  # fmt: skip
-    """Run a monitor now, pause or resume it."""
-    from evalkit.server.api.routes import NotFoundError
-
-    if action not in _ACTIONS:
-        raise NotFoundError(f"a monitor is not asked to '{action}'")
-    store = MonitorStore(project.engine, project.settings.home)
-    if name not in {one.name for one in store.monitors()}:
-        raise NotFoundError(f"there is no monitor '{name}'")
-    _ACTIONS[action](project.settings, store, name)
-    return forms.back_to(back)
 
 
 def lines(project: Project) -> list[JobLine]:

@@ -68,7 +68,7 @@ def test_one_schedule_has_its_firings(pages: Any, project: Any, applied: Monitor
 
 
 def test_forms_pause_and_resume(pages: Any, project: Any, applied: MonitorStore):
-    answer = pages.submit("/evalkit/jobs", "/evalkit/monitors/calm/pause", {})
+    answer = pages.submit("/evalkit/jobs", "/evalkit/monitors/calm/pause", {"back": "/evalkit/jobs"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/evalkit/jobs")
     assert applied.monitor("calm").status == PAUSED
     assert next(line.state for line in jobs.lines(project) if line.target == "calm") == "paused"
