@@ -83,6 +83,7 @@ class Move:
     Attributes:
         previous: number of the version that it points to before.
         holder: key and creation time of our row of who holds it before.
+        told: whether there are webhooks that may have to be told.
         standing: what we know of exactly this version: not of a namesake, a copy, or one whose source was changed.
     """
 
@@ -91,6 +92,7 @@ class Move:
     intent: Intent
     previous: int | None = None
     holder: tuple[str, int] | None = None
+    told: bool = True
     standing: Standing | None = None
 
 

@@ -69,7 +69,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         template: its file below ``templates/``.
         context: what the template reads.
     """
-    html = _environment().get_template(template).render(request=request, actor=intent().actor, **context).encode()
+    html = _environment().get_template(template).render(request=request, present=intent().actor, **context).encode()
     headers = {**_PRIVATE, "ETag": f'"{hashlib.sha256(html).hexdigest()[:32]}"'}
     if status == 200 and request.headers.get("if-none-match", "").removeprefix("W/") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

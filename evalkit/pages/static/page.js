@@ -34,11 +34,21 @@
       ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true },
     });
     const picture = canvas.querySelector("img");
+    place.querySelector("svg").setAttribute("aria-hidden", "true"); // the place has the words, its marks have none
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", picture ? picture.alt : canvas.dataset.label);
     canvas.dataset.label = place.getAttribute("aria-label");
     canvas.replaceChildren(place);
+    widths.observe(canvas);
   }
+
+  // What has to be scrolled must be reached by keyboard
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
 
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
