@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,17 @@ from metrics.errors import InputError
 from registry.entities import Evaluation
 
 _SLICE = "slice."
-_SHARDS = 128
+_SHARDS, _AT_ONCE = 128, 8
 _KEPT_BYTES = 32 * 2**20
-"""Shards of images that are larger are read again for each image rather than kept."""
+"""Shards of images that are larger are not kept in memory, and read up to the image that is wanted."""
 
 
 class GoneError(InputError):
     """What an evaluation stood on is no longer stored here."""
+
+
+_one_at_a_time = threading.Lock()
+"""A browser asks for several images at once, and each needs as much memory as a page of its shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +145,9 @@ class StoredTask:
             small = path.stat().st_size <= _KEPT_BYTES
         except OSError:
             raise self._gone() from None
-        table = _images(path, _stamp(path)) if small else pq.read_table(path, columns=["image"])
-        found: bytes | None = table["image"][offset].as_py()
+        if not small:
+            return _one_image(path, offset)
+        found: bytes | None = _images(path, _stamp(path))["image"][offset].as_py()
         return found
 
     def _scores(self, metric: str) -> ShardFolder:
@@ -206,3 +213,15 @@ def _images(path: Path, _: tuple[int, int]) -> pa.Table:
         return pq.read_table(path, columns=["image"])
     except UNREADABLE as error:
         raise GoneError("a shard of stored outputs is damaged; evaluate again") from error
+
+
+def _one_image(path: Path, offset: int) -> bytes | None:
+    """One image of a large shard, without the others in memory."""
+    try:
+        with _one_at_a_time:
+            shard = pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+            batch = next(islice(shard.iter_batches(_AT_ONCE, columns=["image"]), offset // _AT_ONCE, None))
+            found: bytes | None = batch.column(0)[offset % _AT_ONCE].as_py()
+    except (*UNREADABLE, StopIteration, IndexError) as error:
+        raise GoneError("a shard of stored outputs is damaged; evaluate again") from error
+    return found

@@ -228,6 +228,16 @@ def test_images_are_encoded_again_and_kept(drawn_pages: Any):
     assert drawn_pages.get(sources[0], who="x:").status == 401
 
 
+def test_large_shards_give_the_same_images(drawn_pages: Any, monkeypatch: pytest.MonkeyPatch):
+    registry = drawn_pages.project.registry
+    evaluation = registry.evaluations(registry.version("models:/squares/1"))[0]
+    task = stored_task(drawn_pages.project.settings.home, evaluation, "squares")
+    small = [task.image_at(place) for place in (0, 7, 8, 149)]
+    monkeypatch.setattr("evalkit.pages.stored._KEPT_BYTES", 0)
+    assert [task.image_at(place) for place in (0, 7, 8, 149)] == small
+    assert len(set(small)) > 1
+
+
 def test_only_images_that_are_outputs_of_the_version(drawn_pages: Any):
     source = next(
         str(given["src"]) for tag, given in drawn_pages.get("/evalkit/models/squares/1/samples").tags if tag == "img"
