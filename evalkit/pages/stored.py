@@ -32,14 +32,12 @@ _SLICE = "slice."
 _SHARDS, _AT_ONCE = 128, 8
 _KEPT_BYTES = 32 * 2**20
 """Shards of images that are larger are not kept in memory, and read up to the image that is wanted."""
+_one_at_a_time = threading.Lock()
+"""A browser asks for several images at once, and each needs as much memory as a page of its shard."""
 
 
 class GoneError(InputError):
     """What an evaluation stood on is no longer stored here."""
-
-
-_one_at_a_time = threading.Lock()
-"""A browser asks for several images at once, and each needs as much memory as a page of its shard."""
 
 
 @dataclass(frozen=True, slots=True)
