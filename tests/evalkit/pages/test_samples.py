@@ -20,6 +20,7 @@ from evalkit.generators.images import to_png
 from evalkit.outputs import SCHEMA
 from evalkit.pages import gallery
 from evalkit.pages.gallery import Wanted
+from evalkit.pages.modes import reference_image
 from evalkit.pages.stored import GoneError, StoredTask, stored_task
 from evalkit.runner.verdicts import VerdictShards
 from evalkit.server.api.project import open_project
@@ -251,6 +252,15 @@ def test_only_images_that_are_outputs_of_the_version(drawn_pages: Any):
     assert drawn_pages.get(f"/evalkit/models/squares/1/modes/{'a' * 32}/1.png").status == 404
     assert drawn_pages.get(source.replace("/images/squares/", "/images/a%22b/")).status == 422
     assert drawn_pages.get("/evalkit/models/squares/1/modes/..%2f..%2f..%2fx/1.png").status == 404
+
+
+def test_kept_images_are_found_in_their_folder_only(tmp_path: Path):
+    for place in ("pages/1.png", f"pages/modes/{'a' * 32}/1.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(b"x")
+    assert reference_image(tmp_path, "a" * 32, 1) == b"x"
+    assert reference_image(tmp_path, "..", 1) is None
+    assert reference_image(tmp_path, "a" * 32, 2) is None
 
 
 def test_an_output_that_is_no_image_is_not_served(drawn_pages: Any):
