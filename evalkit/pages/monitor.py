@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
@@ -111,7 +111,6 @@ class Gathered:
     views: Sequence[View] = ()
     now: Sequence[Point] = ()
     worst: Sequence[Worst] = ()
-    alerting: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
     windows: Windows | None = None
 
 
@@ -222,7 +221,7 @@ class _Looker:
                 now += monitor_data.of_window(self._engine, newest.id)
         return Gathered(
             [one for one in views if one.shown.windows], [one for one in now if not one.slice][:_NOW],
-            monitor_sections.worst(now), monitor_data.alerting_now(self._engine, self._monitor.id),
+            monitor_sections.worst(now),
             self.windows(whole=False),
         )  # fmt: skip
 
@@ -263,7 +262,9 @@ class _Looker:
         width = monitor_sections.HALF if most == 2 and len(keys) > 1 else None
         given = Numbers(check.address, slice_, keys, points, heard, events)
         drawn = monitor_sections.plots(self._home, self._where, given, width=width)
-        return View(check, shown, known, drawn, monitor_sections.table(self._where, given) if points else None)
+        return View(
+            check, shown, known, drawn, monitor_sections.table(self._where, given, shown.windows) if points else None
+        )
 
     def _forest(self, check: Looked) -> View:
         shown = self._range(check.cadence)

@@ -220,8 +220,9 @@ def statistic_points(where: Addresses, heard: Sequence[Said], check: str, slice_
     ]  # fmt: skip
 
 
-def table(where: Addresses, given: Numbers) -> Table:
-    """The numbers of several charts, one row a window, the newest first."""
+def table(where: Addresses, given: Numbers, windows: Sequence[Window]) -> Table:
+    """The numbers of several charts, and how many rows the first one was read of; the newest window first."""
+    rows_in = {one.start: one.rows for one in windows}
     by_window: dict[int, dict[str, Point]] = {}
     for one in given.points:
         by_window.setdefault(one.start, {})[one.key] = one
@@ -230,10 +231,17 @@ def table(where: Addresses, given: Numbers) -> Table:
         [
             Link(short(start), where.near(start, check=given.check, slice=given.slice)),
             *(_told(own.get(key), alert=(start, key) in alerting) for key in given.keys),
+            _read(next((own[key] for key in given.keys if key in own), None), rows_in.get(start, 0)),
         ]
         for start, own in sorted(by_window.items(), reverse=True)
     ]
-    return Table(f"{given.title}, by window", ("window", *given.keys), rows)
+    return Table(f"{given.title}, by window", ("window", *given.keys, "rows read"), rows)
+
+
+def _read(point: Point | None, rows: int) -> str:
+    if point is None:
+        return ""
+    return f"{point.n:,} of {rows:,}" if not point.slice else f"{point.n:,}"
 
 
 def _told(point: Point | None, *, alert: bool) -> str:

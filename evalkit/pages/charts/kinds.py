@@ -194,6 +194,7 @@ def specification(kind: str, data: Data) -> dict[str, Any]:
     """The Vega-Lite specification of a chart; an unknown kind raises `KeyError`."""
     chart = KINDS[kind](data).configure(
         background="#ffffff00",
+        aria=False,  # a chart is one picture with its words and its table
         font="system-ui, Segoe UI, Roboto, Noto Sans, DejaVu Sans, sans-serif",
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(

@@ -36,8 +36,10 @@
     const picture = canvas.querySelector("img");
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", picture ? picture.alt : canvas.dataset.label);
+    place.querySelector("svg").setAttribute("aria-hidden", "true"); // one picture, told by its label
     canvas.dataset.label = place.getAttribute("aria-label");
     canvas.replaceChildren(place);
+    if (canvas.scrollWidth > canvas.clientWidth) canvas.tabIndex = 0; // so that keys scroll it
   }
 
   const seen = new IntersectionObserver((entries) => {
