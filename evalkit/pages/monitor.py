@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
@@ -96,7 +97,8 @@ class Windows:
     """The windows themselves, and what they cost."""
 
     shown: Range
-    charts: Sequence[Chart] = ()
+    rows: Chart | None = None
+    spent: Chart | None = None
     checked: int = 0
     met: int = 0
     broken: Sequence[Broken] = ()
@@ -290,16 +292,15 @@ class _Looker:
         checked = [one for one in shown.windows if one.contract is not None]
         requests = sum(one.requests for one in shown.windows)
         costs = [one.cost for one in shown.windows if one.cost is not None]
-        charts = []
-        if whole and shown.windows:
-            rows = [float(one.rows) for one in shown.windows]
-            charts.append(monitor_sections.by_window(self._home, self.where, shown.windows, "rows", rows))
-        if requests:
-            spent = [one.cost if costs else float(one.requests) for one in shown.windows]
-            name = "judges' cost (USD)" if costs else "judges' requests"
-            charts.append(monitor_sections.by_window(self._home, self.where, shown.windows, name, spent))
+        draw = partial(monitor_sections.by_window, self._home, self.where, shown.windows)
+        rows = draw("rows", [float(one.rows) for one in shown.windows]) if whole and shown.windows else None
+        spent = None
+        if costs:
+            spent = draw("judges' cost (USD)", [one.cost for one in shown.windows])
+        elif requests:
+            spent = draw("judges' requests", [float(one.requests) for one in shown.windows])
         return Windows(
-            shown, charts, len(checked), sum(not one.breaches for one in checked),
+            shown, rows, spent, len(checked), sum(not one.breaches for one in checked),
             monitor_sections.broken(shown.windows), requests, sum(costs) if costs else None,
         )  # fmt: skip
 

@@ -125,7 +125,12 @@ def bars(data: Data) -> Any:
     points = alt.Chart(alt.Data(values=data["points"]))
     told = [alt.Tooltip("at:T", title="window", **_time(False)), alt.Tooltip("value:Q", format=",.4~g")]
     drawn = points.mark_bar(color=_MARK, opacity=0.75, binSpacing=1).encode(
-        x=_when(), x2="end:T", y=alt.Y("value:Q", title=data.get("title") or None), tooltip=told, href="href:N"
+        x=_when(),
+        x2="end:T",
+        y=alt.Y("value:Q", title=data.get("title") or None),
+        y2=alt.datum(0),
+        tooltip=told,
+        href="href:N",
     )
     return drawn.properties(width=data.get("width") or WIDTH, height=90)
 
