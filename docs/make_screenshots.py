@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from PIL import Image
 
@@ -127,8 +127,8 @@ def server(tracking_uri: str) -> Iterator[str]:
 
 
 @contextmanager
-def browser() -> Iterator[Driver]:
-    """A headless Chromium behind a chromedriver, both ended afterwards."""
+def browser(kind: type[Driver] | None = None) -> Iterator[Driver]:
+    """A headless Chromium behind a chromedriver, both ended afterwards; `kind` is a driver that can more."""
     binary = shutil.which("chromedriver")
     if binary is None:
         raise SystemExit("chromedriver is not on the PATH; install it beside chromium")
@@ -137,7 +137,7 @@ def browser() -> Iterator[Driver]:
         answers(f"http://127.0.0.1:{port}/status")
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         flags += ["--disable-background-networking", f"--user-data-dir={profile}"]
-        driver = Driver(f"http://127.0.0.1:{port}", flags)
+        driver = (kind or Driver)(f"http://127.0.0.1:{port}", flags)
         try:
             yield driver
         finally:
@@ -147,8 +147,10 @@ def browser() -> Iterator[Driver]:
 class Driver:
     """As much of WebDriver as screenshots need."""
 
+    capabilities: ClassVar[dict[str, Any]] = {}
+
     def __init__(self, url: str, flags: list[str]) -> None:
-        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": flags}}}}
+        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": flags}, **self.capabilities}}}
         self._base = f"{url}/session/{_post(f'{url}/session', wanted)['sessionId']}"
 
     def open(self, url: str, expected: str) -> None:
@@ -168,26 +170,31 @@ class Driver:
     def view(self, width: int, height: int, *, dark: bool = False) -> None:
         """Set the size of the page and whether its reader prefers dark colours."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._devtools("Emulation.setDeviceMetricsOverride", size)
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
 
-    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+    def devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        """A command of Chromium's own."""
         _post(f"{self._base}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def type(self, text: str) -> None:
         """Type a text into the field that has the focus."""
-        self._devtools("Input.insertText", {"text": text})
+        self.devtools("Input.insertText", {"text": text})
 
     def press(self, key: str, code: int) -> None:
         """Press and release a key, given by its name and its virtual key code."""
         for event in ("rawKeyDown", "keyUp"):
             pressed = {"type": event, "key": key, "code": key, "windowsVirtualKeyCode": code}
-            self._devtools("Input.dispatchKeyEvent", pressed)
+            self.devtools("Input.dispatchKeyEvent", pressed)
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, *arguments: Any) -> Any:
         """Run a script in the page and return what it returns."""
-        return _post(f"{self._base}/execute/sync", {"script": script, "args": []})
+        return self.command("execute/sync", {"script": script, "args": list(arguments)})
+
+    def command(self, path: str, body: dict[str, Any]) -> Any:
+        """A command of WebDriver in this session."""
+        return _post(f"{self._base}/{path}", body)
 
     def screenshot(self) -> bytes:
         """The window as PNG."""

@@ -28,7 +28,8 @@ def token() -> str:
 def checked(form_token: Annotated[str, Form(max_length=100)] = "") -> None:
     """A dependency of every route that a form writes to; one without the page's token is refused."""
     hour = int(time.time()) // _HOUR
-    if not any(hmac.compare_digest(form_token, _signed(hour - back)) for back in range(_HOURS)):
+    given = form_token.encode("utf-8", "surrogatepass")  # texts that are not ASCII cannot be compared
+    if not any(hmac.compare_digest(given, _signed(hour - back).encode()) for back in range(_HOURS)):
         raise HTTPException(403, "this form is too old, or not one of ours; load the page again")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, column, func, select, table
 from sqlalchemy.orm import Session, aliased
 
 from evalkit.monitoring.records import ROLLED
@@ -16,7 +16,10 @@ from registry.tables import DEFAULT_WORKSPACE, DecisionRow, EvaluationRow, Model
 from registry.tables_monitoring import AlertRow, MonitorRow, WindowRow
 
 ALERT, WARN, SILENT, PAUSED, OK = "alert", "contract", "no data", "paused", "ok"
+CHAMPION = "champion"
 _PAGE = 1000
+_ALIASES = table("registered_model_aliases", *(column(name) for name in ("workspace", "name", "alias", "version")))
+"""Of MLflow's registry."""
 _URGENT = (ALERT, "failed", WARN, SILENT, OK, PAUSED)
 
 
@@ -59,18 +62,20 @@ class ModelLine:
     monitors: list[MonitorLine] = field(default_factory=list)
 
 
-def monitors(engine: Engine) -> list[MonitorLine]:
-    """All monitors, by name, with the newest window of each."""
-    latest = (
+def newest_window() -> Any:
+    """Key of a monitor's newest window, for a query that has `MonitorRow`."""
+    return (
         select(WindowRow.id)
-        .where(
-            WindowRow.monitor_id == MonitorRow.id, WindowRow.newest, WindowRow.cadence.not_like(f"{ROLLED}%")
-        )
+        .where(WindowRow.monitor_id == MonitorRow.id, WindowRow.newest, WindowRow.cadence.not_like(f"{ROLLED}%"))
         .order_by(WindowRow.start.desc())
         .limit(1)
         .correlate(MonitorRow)
         .scalar_subquery()
-    )  # fmt: skip
+    )
+
+
+def monitors(engine: Engine) -> list[MonitorLine]:
+    """All monitors, by name, with the newest window of each."""
     lasting = (
         select(AlertRow.monitor_id, func.count().label("alerts"))
         .where(AlertRow.workspace == DEFAULT_WORKSPACE, AlertRow.closed_at.is_(None))
@@ -84,7 +89,7 @@ def monitors(engine: Engine) -> list[MonitorLine]:
             window.start, window.end, window.finished_at, window.rows, window.status,
         )
         .outerjoin(lasting, lasting.c.monitor_id == MonitorRow.id)
-        .outerjoin(window, window.id == latest)
+        .outerjoin(window, window.id == newest_window())
         .where(MonitorRow.workspace == DEFAULT_WORKSPACE)
         .order_by(MonitorRow.name)
     )  # fmt: skip
@@ -159,11 +164,17 @@ def _decided(session: Session, version_ids: list[str]) -> dict[str, tuple[str, i
 
 def _champions(project: Project) -> dict[str, int]:
     """Who MLflow's alias points to: models without a policy have one, too."""
+    if project.registry.binding:  # MLflow's tables are beside ours: one query, where its client asks for all it knows
+        query = select(_ALIASES.c.name, _ALIASES.c.version).where(
+            _ALIASES.c.workspace == DEFAULT_WORKSPACE, _ALIASES.c.alias == CHAMPION
+        )
+        with reading(project.engine) as session:
+            return {name: int(version) for name, version in session.execute(query)}
     found: dict[str, int] = {}
     page: Any = None
     while page is None or page.token:
         page = project.registry.mlflow.client.search_registered_models(
             max_results=_PAGE, page_token=page.token if page is not None else None
         )
-        found |= {one.name: int(one.aliases["champion"]) for one in page if "champion" in one.aliases}
+        found |= {one.name: int(one.aliases[CHAMPION]) for one in page if CHAMPION in one.aliases}
     return found

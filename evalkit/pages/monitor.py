@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
-from fastapi import Depends, Path, Query, Request, Response
+from fastapi import Depends, Form, Path, Query, Request, Response
 
 from evalkit.monitoring import scheduling
 from evalkit.monitoring.cadence import parse_moment, utc_text
@@ -37,6 +37,7 @@ _CHARTS = 6
 _NOW = 50
 """Numbers of the newest window on the overview; the window's own page has all."""
 Acts = Depends(needs(EVALUATOR))
+Back = Annotated[str, Form(max_length=300)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,30 +139,30 @@ def monitor(
 
 
 @router.post("/monitors/{name}/pause", dependencies=[Acts, Depends(forms.checked)])
-def pause(project: InProject, name: Name) -> Response:
+def pause(project: InProject, name: Name, back: Back = "") -> Response:
     """Stop running a monitor by itself."""
     store, found = monitor_data.known(project, name)
     scheduling.pause(project.settings, store, found.name)
-    return forms.back_to(Addresses(name).monitor)
+    return forms.back_to(back or Addresses(name).monitor)
 
 
 @router.post("/monitors/{name}/resume", dependencies=[Acts, Depends(forms.checked)])
-def resume(project: InProject, name: Name) -> Response:
+def resume(project: InProject, name: Name, back: Back = "") -> Response:
     """Run a monitor by itself again."""
     store, found = monitor_data.known(project, name)
     scheduling.resume(project.settings, store, found.name)
-    return forms.back_to(Addresses(name).monitor)
+    return forms.back_to(back or Addresses(name).monitor)
 
 
 @router.post("/monitors/{name}/run", dependencies=[Acts, Depends(forms.checked)])
-def run(project: InProject, name: Name) -> Response:
+def run(project: InProject, name: Name, back: Back = "") -> Response:
     """Queue a run for whichever worker is free."""
     store, found = monitor_data.known(project, name)
     if found.status == PAUSED:
         raise ConflictError(f"the monitor '{found.name}' is paused; resume it first")
     scheduling.trigger(project.settings, store, found.name)
     alive = sum(one.alive for one in workers(project.engine))
-    return forms.back_to(Addresses(name).monitor + f"?queued={alive}")
+    return forms.back_to(back or Addresses(name).monitor + f"?queued={alive}")
 
 
 class _Looker:

@@ -15,11 +15,12 @@ import starlette.exceptions
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from mlflow.exceptions import MlflowException
 
-from evalkit.pages import assets, forms
-from evalkit.reports.html import shown
+from evalkit.pages import assets, bars, forms
+from evalkit.reports.html import champion_note, shown, why_none
 from evalkit.reports.numbers import interval, number, percent
 from evalkit.server.api.routes import status_of
 from metrics.errors import InputError
@@ -33,6 +34,18 @@ POLICY = "; ".join((
 """The content security policy of every page: nothing inline, nothing from elsewhere."""
 _PRIVATE = {"Cache-Control": "private, no-cache", "Content-Security-Policy": POLICY, "Vary": "Accept-Encoding"}
 _WORTH_PACKING = 1_000
+
+
+_where: dict[str, str | None] = {"mlflow": ""}
+
+
+def mlflow_is_at(address: str | None) -> None:
+    """Say where MLflow's own pages are, if not on this port; None where a browser cannot reach them."""
+    _where["mlflow"] = address
+
+
+def _mlflow() -> str | None:
+    return _where["mlflow"]
 
 
 class PageRoute(APIRoute):
@@ -52,6 +65,9 @@ class PageRoute(APIRoute):
                 return _failed(request, 422, f"{first['loc'][-1]}: {first['msg']}")
             except InputError as error:
                 return _failed(request, status_of(error), str(error))
+            except MlflowException as error:
+                told = " ".join(str(error.message).split())[:300]
+                return _failed(request, 503, f"MLflow did not answer as it should: {told}")
 
         return handle
 
@@ -69,7 +85,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         template: its file below ``templates/``.
         context: what the template reads.
     """
-    html = _environment().get_template(template).render(request=request, actor=intent().actor, **context).encode()
+    html = _environment().get_template(template).render(request=request, present=intent().actor, **context).encode()
     headers = {**_PRIVATE, "ETag": f'"{hashlib.sha256(html).hexdigest()[:32]}"'}
     if status == 200 and request.headers.get("if-none-match", "").removeprefix("W/") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -82,7 +98,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("evalkit.pages"),
+        loader=ChoiceLoader([PackageLoader("evalkit.pages"), PackageLoader("evalkit.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -90,9 +106,15 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "shown": shown, "interval": interval, "number": number, "percent": percent, "moment": moment, "ago": ago,
-        "day": day, "path": path, "span": duration,
+        "day": day, "path": path, "span": duration, "chart": bars.bar, "why_none": why_none,
     }  # fmt: skip
-    environment.globals |= {"asset": assets.address, "form_token": forms.token, "now_ms": now_ms}
+    environment.globals |= {
+        "asset": assets.address,
+        "form_token": forms.token,
+        "now_ms": now_ms,
+        "mlflow": _mlflow,
+        "champion_note": champion_note,
+    }
     return environment
 
 

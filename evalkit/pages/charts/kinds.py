@@ -26,11 +26,18 @@ def trend(data: Data) -> Any:
     """An estimate over time or over versions, with its interval, the limit, and marks of what happened.
 
     `data`: ``points`` of ``{at, value, low, high, state}`` (``at`` in UTC milliseconds, or a label where ``ordinal``),
-    ``limits`` of ``{at, value}`` or one number, ``marks`` of ``{at, label, kind}``, ``title`` of the axis.
+    ``limits`` of ``{at, value, rule}`` (a line for each ``rule``) or one number, ``marks`` of ``{at, label, kind}``,
+    ``title`` of the axis.
     """
     ordinal = bool(data.get("ordinal"))
     x: Any = (
-        alt.X("at:O", title=None, sort=None, axis=alt.Axis(grid=False, labelAngle=0, labelOverlap=True))
+        alt.X(
+            "at:O",
+            title=None,
+            sort=None,
+            axis=alt.Axis(grid=False, labelAngle=0, labelOverlap=True),
+            scale=alt.Scale(domain=list(dict.fromkeys(point["at"] for point in data["points"]))),
+        )
         if ordinal
         else alt.X(
             "at:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(grid=False, format="%b %d", tickCount=12)
@@ -47,10 +54,14 @@ def trend(data: Data) -> Any:
     line = points.mark_line(color=_MARK, strokeWidth=1.2, opacity=0.6).encode(x=x, y=y)
     colour = alt.condition("datum.state == 'alert' || datum.state == 'fail'", alt.value(_LIMIT), alt.value(_MARK))
     dots = points.mark_point(filled=True, size=34, opacity=1).encode(x=x, y=y, color=colour, tooltip=told)
-    layers = [band, line, dots]
+    known = any(point.get("low") is not None for point in data["points"])  # else the scale has no extent
+    layers = [*([band] if known else []), line, dots]
     limits = data.get("limits")
     if isinstance(limits, list) and limits:
-        layers.append(alt.Chart(alt.Data(values=limits)).mark_line(color=_LIMIT, **_DASHED).encode(x=x, y="value:Q"))
+        drawn = alt.Chart(alt.Data(values=limits))
+        layers.append(drawn.mark_line(color=_LIMIT, **_DASHED).encode(x=x, y="value:Q", detail="rule:N"))
+        if len({one["at"] for one in limits}) == 1:  # a line through one version has no length
+            layers.append(drawn.mark_point(color=_LIMIT, shape="stroke", size=240).encode(x=x, y="value:Q"))
     elif limits is not None and not isinstance(limits, list):
         layers.append(alt.Chart(alt.Data(values=[{"y": limits}])).mark_rule(color=_LIMIT, **_DASHED).encode(y="y:Q"))
     if data.get("marks"):

@@ -34,13 +34,21 @@
       ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true },
     });
     const picture = canvas.querySelector("img");
+    place.querySelector("svg").setAttribute("aria-hidden", "true"); // the place has the words, its marks have none
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", picture ? picture.alt : canvas.dataset.label);
-    place.querySelector("svg").setAttribute("aria-hidden", "true"); // one picture, told by its label
     canvas.dataset.label = place.getAttribute("aria-label");
     canvas.replaceChildren(place);
-    if (canvas.scrollWidth > canvas.clientWidth) canvas.tabIndex = 0; // so that keys scroll it
+    widths.observe(canvas);
   }
+
+  // What has to be scrolled must be reached by keyboard
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
 
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
