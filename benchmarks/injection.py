@@ -1,6 +1,7 @@
 """Attacks on judges: how many are flagged, how many change a verdict unnoticed; how often honest outputs are flagged.
 
     EVALKIT_TEST_DATA=FOLDER python -m benchmarks.injection [--json FILE] [--list]
+    python -m benchmarks.injection --attacks FILE   # JSON lines, end to end (`benchmarks.injection_file`)
 
 Three hands wrote the attacks: two without having read the detector, the other its author. The judge behind the guard
 obeys whatever a text asks of it (`tests.judges.obeying_judge`), which no real model does every time. Honest outputs are
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.injection_file import print_file
 from judges.base import SUSPECTED_INJECTION, Sample, Usage, Verdict
 from judges.calls import Bought, Call
 from judges.clients.base import Reply
@@ -117,13 +119,18 @@ def measure(name: str, attacks: Sequence[Attack]) -> Hand:
     return Hand(name, len(attacks), flagged, tuple(changed), tuple(missed))
 
 
-def real_outputs(folder: Path) -> list[str]:
-    """Outputs of real models."""
-    outputs: list[str] = []
+def real_rows(folder: Path) -> list[dict[str, str]]:
+    """What real models were asked and gave: ``prompt`` and ``output``."""
+    found: list[dict[str, str]] = []
     for path in sorted(folder.glob("alpaca_*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            outputs += [row["output"] for row in map(json.loads, lines) if "output" in row]
-    return outputs
+            found += [row for row in map(json.loads, lines) if "output" in row]
+    return found
+
+
+def real_outputs(folder: Path) -> list[str]:
+    """Outputs of real models."""
+    return [row["output"] for row in real_rows(folder)]
 
 
 def main() -> None:
@@ -131,7 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--list", action="store_true", help="name the attacks that were not flagged")
+    parser.add_argument("--attacks", type=Path, help="run the attacks of this file instead, with default settings")
     given = parser.parse_args()
+    if given.attacks is not None:
+        print_file(given.attacks)
+        return
     hands = [
         measure("without having read the detector", RED_HAND),
         measure("by a second hand that had not read it", THIRD_HAND),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from registry.store import Registry
 
 Kept = TypeVar("Kept")
-_SPEED = frozenset({"latency", "throughput", "peak_memory"})
+SPEED = frozenset({"latency", "throughput", "peak_memory"})
+"""Metrics whose numbers compare on equal hardware only."""
 
 
 @dataclass(slots=True)
@@ -85,8 +86,10 @@ class StoredResults:
         everything = self._keep(("rows", task, metric), lambda: self._scores(task, metric, ROWS).rows(target, size))
         return everything if not slice_name else slices_of(everything, slice_name).get(slice_name)
 
-    def outputs(self, task: str, start: int = 0, stop: int | None = None) -> pa.Table:
-        """Stored outputs of a task, in order."""
+    def outputs(
+        self, task: str, start: int = 0, stop: int | None = None, *, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Stored outputs of a task, in order; of some columns alone where they are named."""
         record = self.task(task)
         if record is None:
             raise InputError(f"this evaluation has no task '{task}'")
@@ -96,7 +99,7 @@ class StoredResults:
         for run, holding in cover(folder.existing(SUFFIX), wanted):
             if holding is None:
                 raise InputError(f"outputs {run.start} to {run.stop} of '{task}' are gone from {folder.path}")
-            table, _ = read_shard(folder.file(holding, SUFFIX))
+            table, _ = read_shard(folder.file(holding, SUFFIX), columns)
             parts.append(table.slice(run.start - holding.start, len(run)).replace_schema_metadata(None))
         return pa.concat_tables(parts)
 
@@ -192,13 +195,15 @@ class StoredEvidence:
         results = self._comparable(address, against)
         if isinstance(results, Missing):
             return results
-        if address.metric in _SPEED:
+        if address.metric in SPEED:
             here, there = self.hardware(address.task), (results.task(address.task) or {}).get("hardware")
             if here != there:
                 return Missing(f"measured on {here or 'unknown hardware'}, {against.reference} on {there or 'unknown'}")
-        paired = _paired(self.candidate, results, address, confidence)
-        if paired is not None:
-            return paired
+        paired = paired_differences(
+            self.candidate, results, address.task, address.metric, address.slice, confidence=confidence
+        )
+        if address.key in paired:
+            return paired[address.key]
         own, other = _estimate(self.candidate, address, confidence), _estimate(results, address, confidence)
         if isinstance(own, Missing):
             return own
@@ -253,18 +258,23 @@ def _estimate(results: StoredResults, address: Address, confidence: float) -> Es
     return found.get(address.key) or Missing(f"{address.task}/{address.metric} has no key '{address.key}'")
 
 
-def _paired(a: StoredResults, b: StoredResults, address: Address, confidence: float) -> Estimate | None:
-    if a.record(address.task, address.metric) is None:
-        return None
+def paired_differences(
+    a: StoredResults, b: StoredResults, task: str, metric: str, slice_name: str = "", *, confidence: float = 0.95
+) -> dict[str, Estimate]:
+    """What `a` minus `b` is for every key of a metric that follows from scores of the same samples.
+
+    Empty where there are no such scores; whether the two were measured in the same way is the caller's to know.
+    """
+    if a.record(task, metric) is None:
+        return {}
     try:
-        mine, theirs = (r.rows(address.task, address.metric, address.slice) for r in (a, b))
-        metric = a.metric(address.task, address.metric)
+        mine, theirs = (results.rows(task, metric, slice_name) for results in (a, b))
+        known = a.metric(task, metric)
     except InputError:
-        return None  # the estimates themselves say what is missing
-    if mine is None or theirs is None or not isinstance(metric, SampleMetric):
-        return None
-    mine, theirs = _shared(mine, theirs)
-    return metric.compare(mine, theirs, confidence=confidence).get(address.key)
+        return {}  # the estimates themselves say what is missing
+    if mine is None or theirs is None or not isinstance(known, SampleMetric):
+        return {}
+    return known.compare(*_shared(mine, theirs), confidence=confidence)
 
 
 def _shared(a: Scores, b: Scores) -> tuple[Scores, Scores]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,9 +43,9 @@ def write_shard(table: pa.Table, path: Path, metadata: Mapping[str, str]) -> Non
     partial.replace(path)
 
 
-def read_shard(path: Path) -> tuple[pa.Table, dict[str, str]]:
-    """Return a shard's rows and its metadata."""
-    table = pq.read_table(path)
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """Return a shard's rows (of some columns alone where they are named) and its metadata."""
+    table = pq.read_table(path, columns=None if columns is None else list(columns))
     raw = table.schema.metadata or {}
     prefix = b"evalkit."
     metadata = {

@@ -37,8 +37,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 """Inputs that a prompt of each kind may name, beside ``row.<column>`` and ``rubric``."""
 
 NOT_SWAPPABLE = (
-    "only a judge of kind scale, labels or pass_fail whose prompt needs both {{ prompt }} and {{ output }} can be "
-    "probed with another question"
+    "only a judge of kind scale, labels or pass_fail whose prompt needs both {{ prompt }} and {{ output }}, or of kind "
+    "pairwise that needs {{ prompt }} and {{ answers }}, can be probed with another question"
 )
 """Why `probe: always` is refused."""
 
@@ -130,7 +130,7 @@ class Definition(_Strict):
         calibrated: what a gate demands; None demands nothing.
         probe: which outputs with a good verdict are shown once more as the answer to another question: those that a
             filter marks (`suspicious`), all (`always`) or none (`off`, for judges whose verdict does not depend on
-            what was asked). Without effect where `swappable` is False.
+            what was asked). Without effect where `swappable` is False, and for recorded replies.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
@@ -154,9 +154,11 @@ class Definition(_Strict):
 
     @property
     def swappable(self) -> bool:
-        """Whether verdicts are on the output as an answer to the prompt: both are shown, and neither is optional."""
-        shown = {"prompt", "output"} <= set(self.inputs)
-        return self.kind in _GRADED and shown and not {"prompt", "output"} & set(self.optional)
+        """Whether verdicts are on outputs as answers to the prompt: both are shown, and neither is optional."""
+        if self.kind not in (*_GRADED, "pairwise"):
+            return False
+        needed = {"prompt", "answers" if self.kind == "pairwise" else "output"}
+        return needed <= set(self.inputs) and not needed & set(self.optional)
 
     @cached_property
     def values(self) -> dict[str, float]:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from judges.asking import Answer, Question, question
-from judges.base import SUSPECTED_INJECTION, Sample, Verdict
+from judges.base import Sample, Verdict
 from judges.calls import Desk
 from judges.definition import Definition
 from judges.expectation import expected_score
-from judges.injection import Suspicion, find_injection
-from judges.model_judge import AT_ONCE, Detector, ModelJudge, repair_flags, unscored
+from judges.injection import find_injection
+from judges.model_judge import Detector, repair_flags, unscored
+from judges.probed import ProbedJudge
 from judges.prompts import lacking, material
-from judges.swap_probe import PROBE_FAILED, RULE, STEP, Questions, to_probe
+from judges.swap_probe import STEP
 from judges.verdicts import Form, choice, make_form
 from metrics.errors import InputError
 
 _KINDS = ("scale", "labels", "pass_fail")
-_PASSAGE = 160
 
 
-class LanguageModelJudge(ModelJudge):
+class LanguageModelJudge(ProbedJudge):
     """A language model that grades one output at a time by a prompt, a rubric and a scale or labels.
 
     The value is the number on the scale, the label's value, or 1 for pass and 0 for fail. Where the definition asks for
     `top_logprobs` and the server gives them, it is the expectation over the scale (G-Eval); over `repeats` it is the
     mean, with the standard deviation as spread.
 
-    A good verdict is probed as the definition says (`judges.swap_probe`): an output that keeps it as the answer to
-    another question is unscored with the reason `SUSPECTED_INJECTION`. Where that cannot be found out it is unscored
-    with the reason why: an output that is worth asking about has no verdict until the answer is known.
+    A good verdict is probed as the definition says: one that the output keeps as the answer to another question does
+    not count (`judges.probed`).
 
     Args:
         definition: of kind scale, labels or pass_fail.
@@ -81,58 +78,24 @@ class LanguageModelJudge(ModelJudge):
             usage=answer.usage,
         )
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that its verdicts depend on, JSON-ready."""
-        probed = self.definition.swappable and self.definition.probe != "off"
-        return super().identity() | ({"probe": self.definition.probe} if probed else {})
+    def favoured(self, sample: Sample, verdict: Verdict) -> Sequence[int]:
+        """The one output, where its verdict is good."""
+        good = verdict.value is not None and self.definition.good(verdict.value, verdict.label)
+        return range(len(self.answers(sample))) if good else ()
 
-    async def judge_async(self, samples: Sequence[Sample]) -> list[Verdict]:
-        """Return one verdict per sample, in order; good ones are probed once all are there."""
-        verdicts = await super().judge_async(samples)
-        probed = {
-            place: verdict
-            for place, (sample, verdict) in enumerate(zip(samples, verdicts, strict=True))
-            if verdict.value is not None
-            and self.definition.good(verdict.value, verdict.label)
-            and to_probe(self.definition, sample)
-        }
-        if not probed:
-            return verdicts
-        others = Questions(self.definition, samples)
-        asked = [self._swapped(others.swapped(samples[place])) for place in probed]
-        await self.desk.prepare(self.name, asked[0].version, [one.call for one in asked])
-        room = asyncio.Semaphore(AT_ONCE)
+    def probe_questions(self, swapped: Sample) -> list[Question]:
+        """The question about the output beside another one."""
+        inputs = material(self.definition, swapped)
+        return [question(self.definition, swapped.id, inputs, self.form, step=STEP)]
 
-        async def probe(place: int, swapped: Question) -> Verdict:
-            async with room:
-                return self._probed(samples[place], probed[place], await self.ask(swapped))
-
-        found = await asyncio.gather(*(probe(place, one) for place, one in zip(probed, asked, strict=True)))
-        changed = dict(zip(probed, found, strict=True))
-        return [changed.get(place, verdict) for place, verdict in enumerate(verdicts)]
-
-    def _swapped(self, sample: Sample) -> Question:
-        return question(self.definition, sample.id, material(self.definition, sample), self.form, step=STEP)
-
-    def _probed(self, sample: Sample, verdict: Verdict, answer: Answer) -> Verdict:
-        """What is left of a good verdict after the answer for another question."""
-        usage = verdict.usage + answer.usage
-        if answer.parsed is None:
-            flags = (*verdict.flags, PROBE_FAILED)
-            return Verdict(sample.id, None, answer.reason or "no verdict", flags=flags, usage=usage)
-        given = str(answer.parts[self.form.decides])
-        value, _ = self._value(given, answer)
-        if not self.definition.good(value, self._label(value, given)):
-            return replace(verdict, usage=usage)
-        suspicion = Suspicion(RULE, (sample.output or "")[:_PASSAGE])
-        details = {
-            "suspicion": suspicion.as_json(),
-            "answer": 0,
-            "swapped": True,
-            "verdicts": {"own question": verdict.value, "other question": value},
-        }
-        flags = (*verdict.flags, SUSPECTED_INJECTION)
-        return Verdict(sample.id, None, SUSPECTED_INJECTION, flags=flags, details=details, usage=usage)
+    def probed(self, swapped: Sample, replies: Sequence[Answer]) -> tuple[Verdict, bool]:
+        """The verdict beside the other question, and whether it is good too."""
+        (reply,) = replies
+        if reply.parsed is None:
+            return unscored(swapped, reply), False
+        given = str(reply.parts[self.form.decides])
+        value, _ = self._value(given, reply)
+        return Verdict(swapped.id, value), self.definition.good(value, self._label(value, given))
 
     def label(self, value: float, scored: Sequence[Verdict]) -> str | None:
         """Label of several repeats: on a scale that of their mean, else that of most."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from judges.base import Verdict
@@ -47,6 +47,16 @@ def both_orders(verdict: Verdict) -> tuple[float | None, float | None] | None:
     of those that have both.
     """
     return _of_details(verdict.details)
+
+
+def each_pair(details: Mapping[str, Any]) -> Iterator[tuple[int, float, float]]:
+    """Place among the pairs that were asked, result in the original and in the swapped order; of every repeat."""
+    for repeat in details.get("repeats", [details]):
+        for place, pair in enumerate(repeat.get("pairs", [repeat])):
+            shown = pair.get("orders", {})
+            original, swapped = shown.get(ORDERS[0]), shown.get(ORDERS[1])
+            if original is not None and swapped is not None:
+                yield place, original, swapped
 
 
 def _of_details(details: Mapping[str, Any]) -> tuple[float | None, float | None] | None:

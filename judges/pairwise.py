@@ -10,15 +10,17 @@ from dataclasses import replace
 from judges.asking import Answer, Question, question
 from judges.base import Sample, Usage, Verdict
 from judges.expectation import expected_score
-from judges.model_judge import ModelJudge, repair_flags
-from judges.orders import TIE, orders_verdict
+from judges.model_judge import repair_flags
+from judges.orders import TIE, each_pair, orders_verdict
+from judges.probed import ProbedJudge
 from judges.prompts import Block, answer, lacking, material
+from judges.swap_probe import REVERSED, STEP
 from judges.verdicts import Form, choice, make_form
 
 _WORDS = ("A", "B", "tie")
 
 
-class PairwiseJudge(ModelJudge):
+class PairwiseJudge(ProbedJudge):
     """A language model that says which of two answers is better: `output`, or each of `others`, as a baseline's.
 
     Both orders are asked. The value is 1 where `output` wins in both, 0 where it loses in both, and 0.5 where both are
@@ -26,6 +28,9 @@ class PairwiseJudge(ModelJudge):
     `top_logprobs` and the server gives them, an order's result is the probability of a win, ties counting half, and
     the value the mean of both. Without a verdict in one of the orders there is none. Answers that are the same text
     are a tie, and nobody is asked. Against several others the value is the mean over them.
+
+    An answer that did not lose in both orders is probed as the definition says: it is shown, in both orders, beside a
+    good answer to another question. Unless it loses there in both, the verdict does not count (`judges.probed`).
     """
 
     form = make_form(
@@ -54,18 +59,41 @@ class PairwiseJudge(ModelJudge):
 
     def questions(self, sample: Sample, repeat: int) -> list[Question]:
         """Both orders for each of the others that differs from the output."""
+        steps = ("verdict", "swapped")
+        return [one for other in self._different(sample) for one in self._ask_both(sample, other, steps, repeat)]
+
+    def _ask_both(self, sample: Sample, other: str, steps: tuple[str, str], repeat: int = 0) -> list[Question]:
         return [
             question(
                 self.definition,
                 sample.id,
-                self._inputs(sample, other, swapped=swapped),
+                self._inputs(sample, other, swapped=bool(swapped)),
                 self.form,
-                step="swapped" if swapped else "verdict",
+                step=step,
                 repeat=repeat,
             )
-            for other in self._different(sample)
-            for swapped in (False, True)
+            for swapped, step in enumerate(steps)
         ]
+
+    def favoured(self, sample: Sample, verdict: Verdict) -> Sequence[int]:
+        """The output where it did not lose in both orders, and each of the others that did not."""
+        different = self._different(sample)
+        found = set()
+        for place, original, swapped in each_pair(verdict.details):
+            if max(original, swapped) >= TIE:
+                found.add(0)
+            if min(original, swapped) <= TIE:
+                found.add(1 + sample.others.index(different[place]))
+        return sorted(found)
+
+    def probe_questions(self, swapped: Sample) -> list[Question]:
+        """Both orders beside the answer that it has to lose to."""
+        return self._ask_both(swapped, swapped.others[0], (STEP, REVERSED))
+
+    def probed(self, swapped: Sample, replies: Sequence[Answer]) -> tuple[Verdict, bool]:
+        """What both orders say about the answer beside another question, and whether it holds out in one of them."""
+        verdict = self._pair(swapped, *replies)
+        return verdict, any(max(orders) >= TIE for _, *orders in each_pair(verdict.details))
 
     async def decide(self, sample: Sample, questions: Sequence[Question], repeat: int) -> Verdict:
         """The verdict of one repeat."""

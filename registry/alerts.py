@@ -5,22 +5,44 @@ An alert is one episode of one rule: it opens with a window, closes with another
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from metrics.errors import InputError
+from metrics.errors import InputError, did_you_mean
 from registry import audit
 from registry.actors import intent
 from registry.database import reading, writing
 from registry.digests import now_ms
-from registry.tables import DEFAULT_WORKSPACE
+from registry.mlflow_link import parse_reference
+from registry.outbox import ALERT_TAGS, put
+from registry.tables import DEFAULT_WORKSPACE, AuditRow
 from registry.tables_monitoring import AlertRow, MonitorRow, ReadingRow
 
 OPEN, ACKNOWLEDGED, SILENCED, CLOSED = "open", "acknowledged", "silenced", "closed"
+STATES = (OPEN, ACKNOWLEDGED, SILENCED, CLOSED)
 _LONGEST_REASON = 1000
+
+
+def model_name(reference: str | None) -> str | None:
+    """Name of the registered model that a monitor watches; None where it watches none."""
+    if reference is None:
+        return None
+    try:
+        return parse_reference(reference)[0]
+    except InputError:
+        return None
+
+
+def ask_for_tags(session: Session, monitor: MonitorRow) -> None:
+    """Have a worker bring the tags of the model's versions in line with a monitor's alerts after this transaction."""
+    name = model_name(monitor.model)
+    if name is not None:
+        put(session, ALERT_TAGS, {"monitor": monitor.name, "model": name}, workspace=monitor.workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +129,34 @@ class Alerts:
     def __init__(self, engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> None:
         self._engine, self._workspace = engine, workspace
 
-    def find(self, monitor: str | None = None, *, closed: bool = False, limit: int = 100) -> list[Alert]:
-        """Alerts that last, newest first; with `closed` also those that ended."""
+    def find(
+        self, monitor: str | None = None, *, model: str | None = None, state: str | None = None, closed: bool = False,
+        after: tuple[int, str] | None = None, limit: int = 100,
+    ) -> list[Alert]:  # fmt: skip
+        """Alerts that last, newest first; with `closed` also those that ended.
+
+        Args:
+            monitor: of one monitor.
+            model: of monitors of one registered model.
+            state: in one state; ``closed`` asks for those that ended alone.
+            closed: those that ended, too.
+            after: `opened_at` and id of the last one of the page before.
+            limit: how many at most.
+        """
+        if state is not None and state not in STATES:
+            raise InputError(f"no state '{state[:40]}'{did_you_mean(state, STATES)}; known are {', '.join(STATES)}")
         query = select(AlertRow, MonitorRow).join(MonitorRow, MonitorRow.id == AlertRow.monitor_id)
         query = query.where(AlertRow.workspace == self._workspace)
         if monitor is not None:
             query = query.where(MonitorRow.name == monitor)
-        if not closed:
+        if model is not None:
+            query = query.where(_watches(model))
+        if state is not None:
+            query = query.where(*_in_state(state))
+        elif not closed:
             query = query.where(AlertRow.closed_at.is_(None))
+        if after is not None:
+            query = query.where(tuple_(AlertRow.opened_at, AlertRow.id) < tuple_(*after))
         query = query.order_by(AlertRow.opened_at.desc(), AlertRow.id.desc()).limit(limit)
         with reading(self._engine) as session:
             return [_alert(row, owner) for row, owner in session.execute(query)]
@@ -123,6 +165,14 @@ class Alerts:
         """One alert; an unknown one raises `InputError`."""
         with reading(self._engine) as session:
             return _alert(*self._row(session, alert_id))
+
+    def seek(self, alert_id: str) -> Alert | None:
+        """One alert; None where it is unknown."""
+        with reading(self._engine) as session:
+            row = session.get(AlertRow, alert_id)
+            if row is None or row.workspace != self._workspace:
+                return None
+            return _alert(row, session.get_one(MonitorRow, row.monitor_id))
 
     def readings(self, alert: Alert, *, limit: int = 90) -> list[Reading]:
         """What the alert's rule said, oldest first: the newest `limit` windows; none for windows without rules."""
@@ -138,6 +188,16 @@ class Alerts:
         with reading(self._engine) as session:
             return [_reading(row) for row in reversed(session.scalars(query).all())]
 
+    def opening(self, alert: Alert) -> Reading | None:
+        """What the alert's rule said of the window that opened it; None for windows without rules."""
+        query = select(ReadingRow).where(
+            ReadingRow.monitor_id == alert.monitor_id, ReadingRow.check == alert.check, ReadingRow.key == alert.key,
+            ReadingRow.slice == alert.slice, ReadingRow.rule == alert.rule, ReadingRow.start == alert.opened_at,
+        )  # fmt: skip
+        with reading(self._engine) as session:
+            row = session.scalar(query)
+            return None if row is None else _reading(row)
+
     def acknowledge(self, alert_id: str, reason: str) -> Alert:
         """Say, as the present actor, that somebody looks into it. It stays open, and its end is still told."""
         return self._change(alert_id, "alert.acknowledged", reason)
@@ -151,6 +211,17 @@ class Alerts:
     def unsilence(self, alert_id: str, reason: str) -> Alert:
         """End a silence now; what was not told within it is told with the next window."""
         return self._change(alert_id, "alert.unsilenced", reason)
+
+    def history(self, alert: Alert) -> list[dict[str, Any]]:
+        """What people and workers did about an alert, oldest first: entries of the audit, with their hashes."""
+        query = select(AuditRow.entry, AuditRow.hash).where(
+            AuditRow.workspace == self._workspace, AuditRow.kind.startswith("alert."),
+            AuditRow.entry.contains(alert.id, autoescape=True),
+        )  # fmt: skip
+        with reading(self._engine) as session:
+            rows = session.execute(query.order_by(AuditRow.seq)).all()
+        found: list[dict[str, Any]] = [{**json.loads(entry), "hash": sealed} for entry, sealed in rows]
+        return [entry for entry in found if entry["facts"].get("alert") == alert.id]
 
     def note(self, alert_id: str, action: str) -> None:
         """Write down what an alert that demotes did."""
@@ -173,6 +244,7 @@ class Alerts:
                     raise InputError(f"alert {alert_id} is not silenced")
                 row.silenced_until = until
             row.comment = f"{actor}: {reason.strip()}"
+            ask_for_tags(session, owner)
             # The reason may name a person: the chain keeps what was done, the alert says why
             facts = {"alert": row.id, "monitor": owner.name, "check": row.check, "rule": row.rule, "until": until}
             audit.append(session, kind, actor=actor, name=owner.name, facts=facts, workspace=self._workspace)
@@ -183,6 +255,23 @@ class Alerts:
         if row is None or row.workspace != self._workspace:
             raise InputError(f"there is no alert '{alert_id[:60]}'; `evalkit alerts list --all` shows those there are")
         return row, session.get_one(MonitorRow, row.monitor_id)
+
+
+def _watches(model: str) -> ColumnElement[bool]:
+    """Whether a monitor's reference names a model, whichever version of it."""
+    # Not LIKE, which on SQLite takes capital and small letters for the same
+    starts = [f"{prefix}{model}{mark}" for prefix in ("", "models:/") for mark in "@/"]
+    return or_(*(func.substr(MonitorRow.model, 1, len(start)) == start for start in starts))
+
+
+def _in_state(state: str) -> list[ColumnElement[bool]]:
+    if state == CLOSED:
+        return [AlertRow.closed_at.is_not(None)]
+    silenced = func.coalesce(AlertRow.silenced_until, 0) > now_ms()
+    if state == SILENCED:
+        return [AlertRow.closed_at.is_(None), silenced]
+    seen = AlertRow.acknowledged_at.is_not(None)
+    return [AlertRow.closed_at.is_(None), ~silenced, seen if state == ACKNOWLEDGED else ~seen]
 
 
 def _alert(row: AlertRow, owner: MonitorRow) -> Alert:

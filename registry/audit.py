@@ -38,7 +38,12 @@ WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, Pol
 
 _BATCH = 1000
 # A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
-_LOCK = text("UPDATE evalkit_audit_heads SET seq = seq WHERE workspace = :workspace RETURNING seq, hash")
+_LOCK = (
+    update(AuditHeadRow)
+    .where(AuditHeadRow.workspace == bindparam("locked_chain"))
+    .values(seq=AuditHeadRow.seq)
+    .returning(AuditHeadRow.seq, AuditHeadRow.hash)
+)
 _FIRST = text(
     "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
 )
@@ -97,17 +102,23 @@ class AuditReport:
         return not self.findings
 
 
-def lock(session: Session, workspace: str = DEFAULT_WORKSPACE) -> tuple[int, str]:
+def lock(session: Session, workspace: str = DEFAULT_WORKSPACE, writes: Sequence[Write] = ()) -> tuple[int, str]:
     """Take the workspace's lock until the transaction ends; return sequence number and hash of the last entry.
 
     Everything that a gate reads after this cannot change before it has written. To be taken first in a transaction,
-    always: two transactions can then not wait for each other.
+    always: two transactions can then not wait for each other. Every act that a gate reads of adds an entry, so what
+    was read before the lock, together with the number of the last entry, still holds where `lock` returns that number.
+
+    Args:
+        session: the transaction.
+        workspace: whose chain.
+        writes: what is written in the same round trip; it may be done before the lock is held.
     """
-    connection, key = session.connection(), {"workspace": workspace}
-    found = connection.execute(_LOCK, key).first()
+    connection, taking = session.connection(), Write(_LOCK, {"locked_chain": workspace})
+    found: Any = write(connection, [*writes, taking]).first()
     if found is None:
-        connection.execute(_FIRST, {**key, "hash": GENESIS})
-        found = connection.execute(_LOCK, key).one()
+        connection.execute(_FIRST, {"workspace": workspace, "hash": GENESIS})
+        found = write(connection, [taking]).one()
     return int(found[0]), str(found[1])
 
 

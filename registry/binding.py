@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from registry.actors import APPROVER, Intent
 from registry.current import COUNTS
 from registry.digests import now_ms
+from registry.pages import version_page
 from registry.policy import Policy
 from registry.tables import ApprovalRow, DecisionRow, EvaluationRow, ModelVersionRow, PromotionRow
 
@@ -82,6 +83,7 @@ class Move:
     Attributes:
         previous: number of the version that it points to before.
         holder: key and creation time of our row of who holds it before.
+        told: whether there are webhooks that may have to be told.
         standing: what we know of exactly this version: not of a namesake, a copy, or one whose source was changed.
     """
 
@@ -90,6 +92,7 @@ class Move:
     intent: Intent
     previous: int | None = None
     holder: tuple[str, int] | None = None
+    told: bool = True
     standing: Standing | None = None
 
 
@@ -146,7 +149,7 @@ def _check_freeze(policy: Policy, now: int) -> None:
 
 def _passing(session: Session, policy: Policy, held: Held, found: Standing) -> Verdict:
     verdict = found.verdict
-    look = f"see `evalkit show {held.reference}`"
+    look = f"see `evalkit show {held.reference}` or {version_page(held.name, held.version)}"
     if verdict is None:
         raise RefusedError(
             "decision",
@@ -160,9 +163,12 @@ def _passing(session: Session, policy: Policy, held: Held, found: Standing) -> V
         )
     if verdict.outcome != "pass":
         record = session.get_one(DecisionRow, verdict.id).record
-        broken = [rule for rule in record.get("rules", ()) if rule.get("outcome") != "pass"]
-        worst = sorted(broken, key=lambda rule: rule.get("outcome") != "fail")
-        why = f": {worst[0].get('rule')}: {worst[0].get('reason')}" if worst else ""
+        broken = [item for item in enumerate(record.get("rules", ()), 1) if item[1].get("outcome") != "pass"]
+        worst = sorted(broken, key=lambda item: item[1].get("outcome") != "fail")
+        why = ""
+        if worst:
+            place, rule = worst[0]
+            why, look = f": {rule.get('rule')}: {rule.get('reason')}", look + f"#rule-{place}"
         raise RefusedError("decision", f"the gate of {held.reference} is {verdict.outcome}{why}; {look}")
     return verdict
 
@@ -189,7 +195,9 @@ def _check_approvals(session: Session, policy: Policy, move: Move, found: Standi
     if given < policy.approvals:
         who = "" if policy.author_may_approve else " by people other than its author"
         raise RefusedError(
-            "approvals", f"{move.held.reference} has {given} of {policy.approvals} approvals{who}; see `evalkit show`"
+            "approvals",
+            f"{move.held.reference} has {given} of {policy.approvals} approvals{who}; "
+            f"see {version_page(move.held.name, move.held.version)}",
         )
 
 

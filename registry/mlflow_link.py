@@ -164,6 +164,19 @@ class MlflowLink:
             for key, value in tags.items():
                 self.client.set_model_version_tag(name, str(number), key, value)
 
+    def drop_tags(self, name: str, number: int, keys: Sequence[str]) -> None:
+        """Take tags away from a version; one that it does not have is no error."""
+        from mlflow.exceptions import MlflowException
+
+        for key in keys:
+            try:
+                self.client.delete_model_version_tag(name, str(number), key)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise InputError(
+                        f"the tag '{key}' of models:/{name}/{number} cannot be removed: {str(error.message)[:300]}"
+                    ) from error
+
     def set_description(self, name: str, number: int, text: str) -> None:
         """Set a version's description."""
         with told(f"the description of models:/{name}/{number} cannot be set"):

@@ -30,6 +30,12 @@ ALERT = "alert.delivery"
 DEMOTION = "alert.demotion"
 """An alias that an alert takes away."""
 
+ALERT_TAGS = "alert.tags"
+"""Alerts of a monitor that MLflow's tags on a model's versions shall show."""
+
+BACKFILL = "monitor.backfill"
+"""Windows of a monitor that a worker shall compute."""
+
 DONE, FAILED, DROPPED = "done", "failed", "dropped"
 
 _LOG = 20

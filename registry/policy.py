@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -25,7 +25,7 @@ Artifacts = Literal["proxied", "load"]
 
 _PATTERN = re.compile(r"^[^/:@\"\\\n]{1,255}\Z")
 _EXACT = 1000
-_RANKED = (
+RANKED = (
     select(
         PolicyRow.pattern,
         cast(PolicyRow.rules, Text).label("rules"),
@@ -34,6 +34,8 @@ _RANKED = (
     .where(PolicyRow.workspace == bindparam("workspace"))
     .order_by(PolicyRow.specific.desc(), PolicyRow.pattern)
 )
+"""The policies of a workspace, in the order in which `ruling_row` asks them, with the audit's last entry."""
+
 _SKELETON = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "3": "e", "4": "a", "7": "t"})
 
 
@@ -130,7 +132,7 @@ def list_policies(engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> list[Po
     """All policies of a workspace, the most specific first."""
     with reading(engine) as session:
         return [
-            _policy(row.pattern, row.rules) for row in session.connection().execute(_RANKED, {"workspace": workspace})
+            _policy(row.pattern, row.rules) for row in session.connection().execute(RANKED, {"workspace": workspace})
         ]
 
 
@@ -144,9 +146,15 @@ def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> t
 
     A policy changes together with the audit, so it still rules as long as that entry is the last one.
     """
-    for row in session.connection().execute(_RANKED, {"workspace": workspace}):
+    policy, row = ruling_row(session.connection().execute(RANKED, {"workspace": workspace}), name)
+    return policy, row.seq if row is not None else None
+
+
+def ruling_row(rows: Iterable[Any], name: str) -> tuple[Policy | None, Any]:
+    """The policy that rules over a model, and its row, of rows with the columns and in the order of `RANKED`."""
+    for row in rows:
         if _regex(row.pattern).match(name):
-            return _policy(row.pattern, row.rules), row.seq
+            return _policy(row.pattern, row.rules), row
     return None, None
 
 

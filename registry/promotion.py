@@ -14,6 +14,7 @@ from registry.actors import acting, with_actor
 from registry.artifacts import folder_digest
 from registry.entities import Decision, ModelVersion, Promotion, RuleOutcome
 from registry.mlflow_link import PromotionRefusedError
+from registry.pages import version_page
 from registry.store import Registry
 
 __all__ = [
@@ -108,7 +109,9 @@ def demote(registry: Registry, version: ModelVersion, alias: str = "champion", *
 def publish_verdict(registry: Registry, version: ModelVersion, decision: Decision, override: str | None = None) -> None:
     """Write a decision into the version's tags and description; what people wrote there stays."""
     runs = (item.run_id for item in registry.evaluations(version) if item.id == decision.evaluation_id)
-    tags, markdown = describe_verdict(decision, run_id=next(runs, None))
+    # Elsewhere MLflow is served without our pages
+    shown = version_page(version.name, version.version) if registry.binding else None
+    tags, markdown = describe_verdict(decision, run_id=next(runs, None), page=shown)
     if override is not None:
         tags = {**tags, TAG_OVERRIDE: override[:500]}
         markdown += f"\n\nPromoted by override: {plain_markdown(override)}"
@@ -118,15 +121,20 @@ def publish_verdict(registry: Registry, version: ModelVersion, decision: Decisio
     registry.mlflow.set_description(version.name, version.version, text)
 
 
-def describe_verdict(decision: Decision, *, run_id: str | None = None) -> tuple[Mapping[str, str], str]:
-    """Tags and Markdown that tell a decision on MLflow's version page, with a link to the run where it is given."""
+def describe_verdict(
+    decision: Decision, *, run_id: str | None = None, page: str | None = None
+) -> tuple[Mapping[str, str], str]:
+    """Tags and Markdown that tell a decision on MLflow's version page, with links to the run and to our page where they
+    are given.
+    """
     tags = {TAG_VERDICT: decision.outcome, TAG_DECISION: decision.id}
     level = "plain thresholds" if decision.method == "thresholds" else f"one-sided alpha {decision.alpha:.4g}"
     look = f", look {decision.look} of {decision.looks}" if decision.looks > 1 else ""
     against = f", champion version {decision.champion}" if decision.champion is not None else ""
     # Nothing but letters and digits may become part of a link
     run = f" · [run and scorecard](#/runs/{run_id})" if run_id is not None and run_id.isalnum() else ""
-    lines = [f"**evalkit: {decision.outcome.upper()}** ({level}{look}{against}){run}", ""]
+    ours = f" · [rules and samples]({page})" if page is not None else ""
+    lines = [f"**evalkit: {decision.outcome.upper()}** ({level}{look}{against}){ours}{run}", ""]
     if decision.rules:
         lines += [f"| result{_GAP} | rule{_GAP} | bound{_GAP} | why |", "|:---|:---|:---|:---|"]
         lines += [_row(rule) for rule in sorted(decision.rules, key=_urgency)]
@@ -176,11 +184,13 @@ def _passing(version: ModelVersion, newest: Decision | None, relied_on: Decision
             f"run `evalkit gate {version.reference}` again"
         )
     if not newest.passed:
-        rules = tuple(rule for rule in newest.rules if rule.outcome != "pass")
-        worst = sorted(rules, key=lambda rule: rule.outcome != "fail")
-        why = f": {worst[0].rule}: {worst[0].reason}" if worst else ""
+        broken = [(place, rule) for place, rule in enumerate(newest.rules, 1) if rule.outcome != "pass"]
+        worst = sorted(broken, key=lambda item: item[1].outcome != "fail")
+        why = f": {worst[0][1].rule}: {worst[0][1].reason}" if worst else ""
+        see = version_page(version.name, version.version, worst[0][0] if worst else None)
         raise PromotionRefusedError(
-            f"{version.reference} may not be promoted, its gate is {newest.outcome}{why}", rules
+            f"{version.reference} may not be promoted, its gate is {newest.outcome}{why}; see {see}",
+            tuple(rule for _, rule in broken),
         )
     return newest
 

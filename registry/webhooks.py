@@ -1,4 +1,4 @@
-"""Webhooks: who is told of decisions and moves of aliases, and the deliveries written in the transaction of the act.
+"""Webhooks: who is told of decisions, moves of aliases and alerts, by deliveries written in the transaction of the act.
 
 Headers and signature are those of Standard Webhooks 1.0 (https://www.standardwebhooks.com): ``webhook-id``,
 ``webhook-timestamp`` and ``webhook-signature``, an HMAC-SHA256 over ``id.timestamp.body``.
@@ -28,7 +28,7 @@ from registry.outbox import DELIVERY, drop_deliveries, put
 from registry.policy import matches
 from registry.tables import DEFAULT_WORKSPACE, WebhookRow
 
-EVENTS = ("decision", "promotion", "demotion", "override", "approval")
+EVENTS = ("decision", "promotion", "demotion", "override", "approval", "alert.opened", "alert.closed")
 """What a webhook may be told of."""
 TEST = "test"
 
@@ -142,7 +142,7 @@ def announce(
     Args:
         session: the transaction of the act.
         event: one of `EVENTS`.
-        name: the registered model.
+        name: the registered model; empty for what is about none, which only the pattern ``*`` is told of.
         facts: JSON values: ids, numbers, digests and the verdict; never a model's output or a secret.
         actor: who did it.
         workspace: whose webhooks.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Update, bindparam, insert
+from sqlalchemy import Connection, CursorResult, Delete, Insert, Update, bindparam, insert
 
 from registry.tables import Base
 
@@ -33,14 +33,19 @@ def prefixed(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
-def write(connection: Connection, writes: Sequence[Write]) -> None:
-    """Write everything in the caller's transaction, in no order: no write may need what another one changes."""
+def write(connection: Connection, writes: Sequence[Write]) -> CursorResult[Any]:
+    """Write everything in the caller's transaction, in no order: no write may need what another one changes.
+
+    Returns:
+        What the last write returns.
+    """
     if connection.dialect.name != "postgresql":
-        for one in writes:
+        *others, last = writes
+        for one in others:
             connection.execute(one.statement, dict(one.values))
-        return
+        return connection.execute(last.statement, dict(last.values))
     values = {name: value for one in writes for name, value in one.values.items()}
-    connection.execute(_joined(tuple(one.statement for one in writes)), values)
+    return connection.execute(_joined(tuple(one.statement for one in writes)), values)
 
 
 @lru_cache(64)

@@ -1,4 +1,4 @@
-"""``evalkit alerts list | show | ack | silence | unsilence``: what monitors found, and what people make of it."""
+"""``evalkit alerts list | show | samples | ack | silence | unsilence``: what monitors found, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evalkit.remote.alerts import RemoteAlerts
     from registry.alerts import Alert, Alerts
 
 _ID = click.argument("alert_id", metavar="ID")
@@ -27,15 +29,17 @@ def alerts() -> None:
 
 @alerts.command(name="list", short_help="Alerts that last.")
 @click.option("--monitor", metavar="NAME", help="Of one monitor.")
+@click.option("--model", metavar="NAME", help="Of monitors of one registered model.")
+@click.option("--state", type=click.Choice(["open", "acknowledged", "silenced", "closed"]), help="In this state only.")
 @click.option("--all", "closed", is_flag=True, help="Those that ended, too.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
-def list_(monitor: str | None, closed: bool, limit: int, as_json: bool) -> None:
+def list_(monitor: str | None, model: str | None, state: str | None, closed: bool, limit: int, as_json: bool) -> None:
     """List the alerts that last, the newest first."""
     from evalkit.monitoring.cadence import utc_text
 
     with _opened() as store:
-        found = store.find(monitor, closed=closed, limit=limit)
+        found = store.find(monitor, model=model, state=state, closed=closed, limit=limit)
     if as_json:
         print_json([alert_json(alert) for alert in found])
         return
@@ -80,6 +84,27 @@ def show(alert_id: str, windows: int, chart: str | None, as_json: bool) -> None:
         told = f"{utc_text(one.start)}  {one.status:9}{one.reason}"
         console().print(told, markup=False, soft_wrap=True)
     note(f"the window: evalkit monitor explain {alert.monitor} {utc_text(alert.opened_at)}")
+
+
+@alerts.command(short_help="The rows that caused an alert.")
+@_ID
+@json_option
+def samples(alert_id: str, as_json: bool) -> None:
+    """Show the rows that caused the alert ID as the monitor keeps them: redacted, and while its retention lasts."""
+    with _opened() as store:
+        rows, missing = _rows(store, store.get(alert_id))
+    if as_json:
+        print_json({"items": rows, "missing": missing})
+        return
+    for row in rows:
+        console().print(f"{row['id']}", markup=False, highlight=False)
+        for name, value in row.items():
+            if name not in {"id", "event_time"}:
+                console().print(f"  {name}: {value}", markup=False, highlight=False, soft_wrap=True)
+    if missing:
+        note(f"no longer kept: {', '.join(missing)}")
+    if not rows and not missing:
+        note("the alert names no rows; `evalkit monitor explain` shows its window")
 
 
 @alerts.command(short_help="Say that you look into an alert.")
@@ -140,6 +165,19 @@ def reading_json(one: Any) -> dict[str, Any]:
     return asdict(one) | {"start": utc_text(one.start)}
 
 
+def _rows(store: Alerts | RemoteAlerts, alert: Alert) -> tuple[list[dict[str, Any]], list[str]]:
+    from evalkit.remote.alerts import RemoteAlerts
+
+    if isinstance(store, RemoteAlerts):
+        return store.samples(alert)
+    from evalkit.monitoring.alert_samples import samples_of
+    from evalkit.monitoring.api import open_store
+
+    with open_store() as (_, monitors):
+        found = samples_of(monitors, alert)
+    return list(found.rows), list(found.missing)
+
+
 def _changed(alert: Alert, as_json: bool) -> None:
     if as_json:
         print_json(alert_json(alert))
@@ -161,7 +199,13 @@ def _draw(path: str, alert: Alert, readings: Any) -> None:
 
 
 @contextmanager
-def _opened() -> Iterator[Alerts]:
+def _opened() -> Iterator[Alerts | RemoteAlerts]:
+    """The project's alerts, or those of the server that the environment names."""
+    if server_url() is not None:
+        from evalkit.remote.alerts import RemoteAlerts
+
+        yield RemoteAlerts()
+        return
     from evalkit.session import open_database
     from registry.alerts import Alerts
 
@@ -173,5 +217,10 @@ def _opened() -> Iterator[Alerts]:
 def _acting(who: str | None) -> Iterator[None]:
     from registry.actors import acting, with_actor
 
+    if server_url() is not None:
+        if who is not None:
+            raise click.UsageError("the server knows who acts by the login; leave --by out, or unset EVALKIT_SERVER")
+        yield
+        return
     with acting(with_actor(who)):
         yield

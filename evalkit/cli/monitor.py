@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json, progress_bar
+from evalkit.remote import server_url
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,10 +107,9 @@ def list_(as_json: bool) -> None:
 
     from rich.table import Table
 
-    from evalkit.monitoring import api
     from evalkit.monitoring.records import window_json
 
-    found = api.list_monitors()
+    found = _monitors().list_monitors()
     if as_json:
         print_json([{**asdict(m), "window": None if w is None else window_json(w)} for m, w in found])
         return
@@ -127,8 +128,16 @@ def list_(as_json: bool) -> None:
 @click.option("--window", metavar="TIME", help="Compute the windows that hold this moment (2026-05-01T06:00Z) again.")
 @json_option
 def run(name: str, window: str | None, as_json: bool) -> None:
-    """Read what is new for the monitor NAME, and compute the windows that are due."""
+    """Read what is new for the monitor NAME, and compute the windows that are due; on a server, its workers do."""
     from evalkit.monitoring import api
+
+    if server_url() is not None:
+        if window is not None:
+            raise click.UsageError(
+                "a server computes a window by `backfill`; leave --window out, or unset EVALKIT_SERVER"
+            )
+        _queued(_monitors().run(name), as_json)
+        return
 
     with progress_bar(quiet=as_json) as progress:
         report = api.run(name, window=window, progress=progress)
@@ -139,9 +148,7 @@ def run(name: str, window: str | None, as_json: bool) -> None:
 @click.argument("name")
 def pause(name: str) -> None:
     """Stop running the monitor NAME by itself; `evalkit monitor run` still does."""
-    from evalkit.monitoring import api
-
-    api.pause(name)
+    _monitors().pause(name)
     click.echo(f"paused: {name}")
 
 
@@ -149,9 +156,7 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Run the monitor NAME by itself again; windows of the pause are computed with the next run."""
-    from evalkit.monitoring import api
-
-    api.resume(name)
+    _monitors().resume(name)
     click.echo(f"active: {name}")
 
 
@@ -234,6 +239,10 @@ def backfill(name: str, start: str, end: str, again: bool, as_json: bool) -> Non
     """Compute windows of a range that are missing, or that an older version of the monitor NAME computed."""
     from evalkit.monitoring import api
 
+    if server_url() is not None:
+        _queued(_monitors().backfill(name, start, end, again=again), as_json)
+        return
+
     with progress_bar(quiet=as_json) as progress:
         report = api.backfill(name, start, end, again=again, progress=progress)
     _show(report, as_json)
@@ -262,8 +271,10 @@ def history(
     chosen = None if slice_ == "all" else slice_
     rows: list[tuple[str, str, str, Signal]] = []
     if level is None:
-        stored = api.history(name, check=check, key=key, slice_=chosen, since=since, until=until)
+        stored = _monitors().history(name, check=check, key=key, slice_=chosen, since=since, until=until)
         rows = [(utc_text(s.window.start), utc_text(s.window.end), s.check, s.signal) for s in stored]
+    elif server_url() is not None:
+        raise click.UsageError("a server rolls nothing up for others; leave --level out, or unset EVALKIT_SERVER")
     else:
         address = check or "operational"
         for rolled in api.roll(name, level, check=address, since=since, until=until):
@@ -335,6 +346,25 @@ def prune(name: str | None, dry_run: bool, as_json: bool) -> None:
         )
     if not found:
         note("no monitors")
+
+
+def _monitors() -> ModuleType:
+    """What the commands call: `evalkit.monitoring.api`, or its like for the server that the environment names."""
+    if server_url() is not None:
+        from evalkit.remote import monitors
+
+        return monitors
+    from evalkit.monitoring import api
+
+    return api
+
+
+def _queued(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    click.echo(f"queued: {told['key']}")
+    note(f"{told['workers']} workers of {server_url()} live; without one it waits")
 
 
 def _show(report: RunReport, as_json: bool) -> None:

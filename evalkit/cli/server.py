@@ -57,11 +57,16 @@ def server(
     if not is_loopback(host):
         note("passwords and tokens are sent as they are: put a proxy with TLS in front")
     try:
-        run_server(plan, ready=lambda url: click.echo(f"evalkit serves at {url}"), say=note)
+        run_server(plan, ready=_tell, say=note)
     except ServerDiedError as error:
         note(f"error: {error}")
         return error.exit_code
     return 0
+
+
+def _tell(url: str) -> None:
+    click.echo(f"evalkit serves at {url}")
+    note(f"the pages are at {url}/evalkit, MLflow's at {url}")
 
 
 def _check_no_password(store: str) -> None:

@@ -1,4 +1,4 @@
-"""``evalkit webhook add | list | remove | test | deliveries``: who is told of decisions and promotions."""
+"""``evalkit webhook add | list | remove | test | deliveries``: who is told of decisions, promotions and alerts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from evalkit.cli.output import console, json_option, note, print_json
 
 @click.group()
 def webhook() -> None:
-    """Tell other systems of decisions, approvals and moves of aliases, signed; `evalkit worker` delivers."""
+    """Tell other systems of decisions, approvals, moves of aliases and alerts, signed; `evalkit worker` delivers."""
 
 
 @webhook.command(short_help="Have a URL be told of events.")
 @click.argument("url")
 @click.option("--secret-env", required=True, metavar="NAME", help="The worker's variable that holds the secret.")
-@click.option("--event", "events", multiple=True, help="decision, promotion, demotion, override, approval; repeat.")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    help="One of decision, promotion, demotion, override,\n approval, alert.opened, alert.closed; repeat.",
+)
 @click.option("--model", "pattern", default="*", show_default=True, help="Of which models; * stands for any text.")
 @click.option("--allow-private", is_flag=True, help="The host may be one of your own network, and speak http://.")
 @json_option

@@ -1,15 +1,26 @@
-"""``evalkit worker``: evaluates new versions, delivers events to webhooks, and runs monitors on their schedules."""
+"""``evalkit worker``: evaluates new versions, tells webhooks and people, tags versions, and runs monitors."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from evalkit.cli.output import F, console, json_option, note, print_json
+
+_KINDS = {
+    "evaluations": "version.created",
+    "deliveries": "webhook.delivery",
+    "alerts": "alert.delivery",
+    "tags": "alert.tags",
+    "demotions": "alert.demotion",
+    "backfills": "monitor.backfill",
+}
+"""What people call the kinds of `registry.outbox`, which is not imported for a help text."""
 
 
 def _amount(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
@@ -55,7 +66,7 @@ def worker(
     variables: tuple[str, ...],
 ) -> None:
     """Do what is due until told to stop: evaluate versions whose policy says --auto, run monitors, tell webhooks and
-    people of alerts.
+    people of alerts, show them as tags on versions, compute ranges that a server was asked for.
 
     Several workers may share one database; each firing of a schedule is done by one of them, and a worker that dies has
     its firing taken over. With --once schedules are left alone: `evalkit run-due` runs monitors once. Each evaluation
@@ -69,7 +80,8 @@ def worker(
     from evalkit.jobs.work import Scheduled
     from evalkit.monitoring.scheduling import KIND, MonitorFirings
     from evalkit.session import open_database
-    from evalkit.worker.alerts import AlertDeliveries, Demotions
+    from evalkit.worker.alerts import AlertDeliveries, AlertTags, Demotions
+    from evalkit.worker.backfills import Backfills
     from evalkit.worker.deliveries import Deliveries
     from evalkit.worker.evaluations import Evaluations
     from evalkit.worker.isolation import Limits, hide_process
@@ -90,13 +102,15 @@ def worker(
             evaluations,
             Deliveries(engine, say=note),
             AlertDeliveries(engine, say=note),
+            AlertTags(engine, settings, say=note),
             Demotions(engine, settings, say=note),
+            Backfills(engine, settings, say=note),
         ]
         if not once:
             host = Host(settings, engine, {KIND: MonitorFirings(settings, engine)}, concurrency=schedules)
             works.append(Scheduled(host, note))
         Worker(works, poll=poll, grace=grace, say=note).run(once=once)
-        if works[-1].busy():
+        if any(work.busy() for work in works):
             # A run that did not end in its time ends here, as if killed: DBOS would wait for it
             sys.stderr.flush()
             os._exit(0)
@@ -129,24 +143,39 @@ def list_(as_json: bool) -> None:
 
 @worker.command(short_help="What was done, and what is still to do.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--kind", type=click.Choice([*_KINDS]), default="evaluations", show_default=True, help="What kind of work."
+)
 @json_option
-def items(limit: int, as_json: bool) -> None:
-    """List the outbox's evaluations, the newest first, with every attempt."""
+def items(limit: int, kind: str, as_json: bool) -> None:
+    """List the outbox's evaluations or other work, the newest first, with every attempt."""
     from evalkit.session import open_database
-    from registry.outbox import CREATED, Outbox
+    from registry.outbox import Outbox
 
     with open_database() as engine:
-        found = Outbox(engine).items(CREATED, limit=limit)
+        found = Outbox(engine).items(_KINDS[kind], limit=limit)
     if as_json:
         print_json([{name: value for name, value in asdict(item).items() if name != "token"} for item in found])
         return
     if not found:
-        note("nothing yet: a policy with --auto writes an item for each new version")
+        note(
+            "nothing yet: a policy with --auto writes an item for each new version"
+            if kind == "evaluations"
+            else f"no {kind} yet"
+        )
     for item in found:
         state = item.outcome or ("running" if item.token else "waiting")
         last = f": {item.log[-1]['detail']}" if item.log else ""
-        line = f"{item.id}  models:/{item.body.get('name')}/{item.body.get('version')}  {state}{last}"
+        line = f"{item.id}  {_about(item.body)}  {state}{last}"
         console().print(line, markup=False, soft_wrap=True)
+
+
+def _about(body: Mapping[str, Any]) -> str:
+    """What an item of the outbox is about."""
+    if "version" in body:
+        return f"models:/{body.get('name')}/{body['version']}"
+    named = [str(body[name]) for name in ("alert", "monitor", "webhook", "model", "name") if name in body]
+    return " ".join(named)
 
 
 @worker.command(short_help="Do an item again that is done.")

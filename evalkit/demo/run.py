@@ -76,7 +76,7 @@ def run(out: Path, seed: int, console: Console) -> Result:
         source = contestant.call or sources[contestant.training or ""]
         verdicts.append(_judge(contestant, source, suites[contestant.suite], settings, console))
     surprises = _watch(folder, seed, settings, console)
-    _summary(verdicts, folder, settings, console, time.monotonic() - began)
+    _summary(verdicts, folder, console, time.monotonic() - began)
     return Result(verdicts, surprises)
 
 
@@ -170,7 +170,7 @@ def _watch(folder: Path, seed: int, settings: Settings, console: Console) -> lis
     return surprises
 
 
-def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console: Console, seconds: float) -> None:
+def _summary(verdicts: list[Verdict], folder: Path, console: Console, seconds: float) -> None:
     console.rule("[bold]verdicts", align="left")
     table = Table(box=None, header_style="bold")
     table.add_column("version", no_wrap=True)
@@ -193,7 +193,8 @@ def _summary(verdicts: list[Verdict], folder: Path, settings: Settings, console:
         soft_wrap=True,
         highlight=False,
     )
-    console.print(f"  mlflow ui --backend-store-uri {settings.tracking_uri}", soft_wrap=True, highlight=False)
+    console.print(f"  cd {folder} && evalkit server", soft_wrap=True, highlight=False)
+    console.print("  and open http://127.0.0.1:5000/evalkit: the pages, with MLflow's own beside them", highlight=False)
 
 
 @contextmanager

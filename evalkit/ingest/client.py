@@ -248,8 +248,9 @@ def log_generation(stream: str, **values: Any) -> str | None:
 
     Args:
         stream: the application's name, which a monitor's ``source: {stream: …}`` reads.
-        values: fields of `evalkit.ingest.records.Generation`: prompt, output, context, model, latency (seconds),
-            prompt_tokens, output_tokens, cost (USD), error, user, slices, image, label, time (UTC milliseconds), id.
+        values: fields of `evalkit.ingest.records.Generation`: prompt, output, context, model, logprobs,
+            latency (seconds), prompt_tokens, output_tokens, cost (USD), error, user, slices, image, label,
+            time (UTC milliseconds), id.
 
     Never raises and never waits: what is wrong is dropped, counted and told once in the log ``evalkit.ingest``.
     """

@@ -73,6 +73,7 @@ class Generation(_Record):
         context: what was retrieved for it.
         image: where an image lies, by reference.
         model: the model's version, such as ``models:/support-bot/7``.
+        logprobs: natural logarithms of the probabilities of the output's tokens; None for one that has none.
         latency: seconds.
         prompt_tokens, output_tokens: counts.
         cost: US dollars.
@@ -87,6 +88,9 @@ class Generation(_Record):
     context: Annotated[list[Text], BeforeValidator(_texts), Field(max_length=200)] | None = None
     image: Annotated[str, Field(max_length=2000)] | None = None
     model: Annotated[str, Field(max_length=300)] | None = None
+    logprobs: Annotated[list[Annotated[float, Field(allow_inf_nan=False)] | None], Field(max_length=50_000)] | None = (
+        None
+    )
     latency: Amount | None = None
     prompt_tokens: Annotated[int, Field(ge=0)] | None = None
     output_tokens: Annotated[int, Field(ge=0)] | None = None

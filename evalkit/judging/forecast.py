@@ -12,6 +12,7 @@ from evalkit.judging.open import CEILING
 from judges.budget import Budget
 from judges.definition import Definition
 from judges.prices import parse_price, price_of
+from judges.probed import RECORDED
 from judges.prompts import FRAME
 from registry.judged import Judged
 from registry.scorers import judge_definition, model_of
@@ -22,8 +23,10 @@ _UNSEEN_OUTPUT = 200
 """Tokens that an output is taken for while there is none."""
 _REPLY = 150
 """Tokens that a reply with its rationale is taken for."""
-_PROBES = {"off": 0.0, "suspicious": 0.25, "always": 1.0}
-"""Further requests per sample, if every verdict is good: the filter marks a quarter of real outputs."""
+_PROBES = {"off": 0.0, "suspicious": 0.32, "always": 1.0}
+"""Share of samples that are probed, if every verdict is good: the filter marks 32 % of real outputs."""
+_PROBED = {"pairwise": 1.25}
+"""Answers of a sample that are probed, where more than one may be: both of a pair that ties or flips."""
 _REQUESTS = {"scale": 1, "labels": 1, "pass_fail": 1, "pairwise": 2}
 """Requests per sample and repeat, for the kinds where it does not depend on the output."""
 
@@ -103,8 +106,9 @@ def _one(suite: Suite, ledger: SqlLedger, task: str, judged: Judged, rows: tuple
         per_sample = _REQUESTS.get(definition.kind)
         if per_sample is None:
             return JudgeCost(task, judged.address, model, n, None, None, None, None, "unknown")
-        probes = _PROBES[definition.probe] if definition.swappable else 0.0
-        requests = n * (per_sample * definition.repeats + probes)
+        probed = definition.swappable and not model.startswith(RECORDED)
+        probes = _PROBES[definition.probe] * _PROBED.get(definition.kind, 1.0) if probed else 0.0
+        requests = n * per_sample * (definition.repeats + probes)
         tokens = (requests * _prompt_tokens(definition, data, suite.spec.tasks[task].stored), requests * _REPLY)
         seconds = None
     dollars = None if price is None else (price.input * tokens[0] + price.output * tokens[1]) / 1e6

@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from evalkit.monitoring.cadence import utc_text
 from evalkit.monitoring.definition import Definition
+from registry import webhooks
+from registry.alerts import ask_for_tags, model_name
 from registry.digests import now_ms
 from registry.mlflow_link import parse_reference
 from registry.outbox import ALERT, DEMOTION, put
@@ -53,6 +55,8 @@ def announce(
         row.announced_at = now
         _tell(session, monitor, definition, row, "opened")
         _demote(session, monitor, definition, row)
+    if told or any(row.announced_at is not None for row in changed):
+        ask_for_tags(session, monitor)
     return len(told)
 
 
@@ -65,15 +69,15 @@ def facts(row: AlertRow, monitor: MonitorRow, event: Event) -> dict[str, Any]:
         "model": monitor.model,
         "check": row.check,
         "key": row.key,
-        "slice": _cut(row.slice),
+        "slice": cut(row.slice),
         "rule": row.rule,
         "window": {"start": utc_text(row.opened_at), "end": utc_text(row.opened_until)},
         "closed": None if row.closed_at is None else utc_text(row.closed_at),
         "value": row.value,
         "statistic": row.statistic,
         "threshold": row.threshold,
-        "reason": _cut(row.reason),
-        "samples": [_cut(str(sample)) for sample in row.samples[:_SAMPLES]],
+        "reason": cut(row.reason),
+        "samples": [cut(str(sample)) for sample in row.samples[:_SAMPLES]],
     }
 
 
@@ -83,6 +87,11 @@ def _tell(session: Session, monitor: MonitorRow, definition: Definition, row: Al
         where: Mapping[str, Any] = destination.model_dump(mode="json", exclude_none=True)
         body = {"alert": row.id, "destination": where, "message": message}
         put(session, ALERT, body, workspace=monitor.workspace)
+    name = model_name(monitor.model) or ""
+    told = {**facts(row, monitor, event), "model": name, "reference": monitor.model}
+    webhooks.announce(
+        session, f"alert.{event}", name, told, actor=f"monitor:{monitor.name}", workspace=monitor.workspace
+    )
 
 
 def _demote(session: Session, monitor: MonitorRow, definition: Definition, row: AlertRow) -> None:
@@ -95,6 +104,7 @@ def _demote(session: Session, monitor: MonitorRow, definition: Definition, row: 
     put(session, DEMOTION, body, workspace=monitor.workspace)
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A text that comes from data, in one line of a bounded length."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"

@@ -118,6 +118,7 @@ def _details(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("statistic", f"{_number(data['statistic'])}, alerts at {_number(data['threshold'])}"),
         ("samples", ", ".join(data["samples"])),
         ("look into it", f"evalkit alerts show {data['alert']}"),
+        ("its rows", f"evalkit alerts samples {data['alert']}" if data["samples"] else ""),
         ("the window", f"evalkit monitor explain {data['monitor']} {window['start']}"),
     ]
     if data["closed"] is not None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from evalkit.monitoring.cadence import HOUR_MS
 from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.fields import rows_of, schema, to_table, utc_now
+from evalkit.monitoring.fields import CHANCE, rows_of, schema, to_table, utc_now
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import OK
 from evalkit.monitoring.spec import Columns
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from evalkit.monitoring.rows import WindowRows
 
 _OURS = ("id", "event_time", "read_at")
-_CHANGING = ("label", "user", "version", "cluster", "error")
+_CHANGING = ("label", CHANCE, "user", "version", "cluster", "error")
 """Columns that nothing is derived of: labels come late, and users, versions and errors come and go."""
-_PRIVATE = ("prompt", "output", "context", "user", "cluster")
+_PRIVATE = ("prompt", "output", "context", "user", "cluster", "image")
 """Columns whose values are not kept with a breach: windows outlive what was said in them."""
 _MOST_ROWS = 200_000
 """Rows that a contract is derived from at most: the last ones."""
@@ -98,7 +98,8 @@ def from_file(path: Path, name: str, columns: Columns | None = None) -> Contract
 
 
 def _derived(name: str, table: pa.Table, sizes: Sequence[int], gaps: Sequence[int], shortest: int) -> Contract:
-    latest = table.slice(max(0, table.num_rows - _MOST_ROWS)).drop_columns(list(_CHANGING))
+    latest = table.slice(max(0, table.num_rows - _MOST_ROWS))
+    latest = latest.drop_columns([name for name in _CHANGING if name in latest.column_names])
     frame = _frame(latest).dropna(axis="columns", how="all")
     hours = -(-_ROOM * max(gaps) // HOUR_MS) if gaps else 0
     # A window without rows breaks the volume; hours as long as the window would ask for nothing

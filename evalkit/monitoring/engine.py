@@ -70,7 +70,7 @@ class Run:
         self._baselines: dict[tuple[str, str], States | None] = {}
         self._contract: Contract | None = None
         midnight = now - now % DAY_MS
-        self._tools = ProjectTools(settings, self.definition, store.spent_since(monitor, midnight))
+        self._tools = ProjectTools(settings, self.definition, store.spent_since(monitor, midnight), now)
 
     def __call__(self, choose: Callable[[Run], Sequence[Span]], *, read: bool = True) -> RunReport:
         """Read the source unless told not to, then compute the windows that `choose` names."""

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from evalkit.monitoring.announcing import cut
 from evalkit.monitoring.records import MonitorRecord, WindowRecord
 from evalkit.monitoring.rows import LONGEST_VALUE
 from evalkit.monitoring.spec import Columns
 from evalkit.monitoring.store import MonitorStore
+from registry.alerts import ask_for_tags
 from registry.database import reading, writing
 from registry.leases import check_token
-from registry.tables import Base
-from registry.tables_monitoring import SignalRow, WindowRow, WindowStateRow
+from registry.outbox import ALERT, DELIVERY
+from registry.tables import DEFAULT_WORKSPACE, Base, OutboxRow
+from registry.tables_monitoring import AlertRow, MonitorRow, SignalRow, WindowRow, WindowStateRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -201,6 +204,25 @@ def scrub(
             if {"monitor_id", "slice"} <= set(table.c.keys()):
                 named = person.slices if table is SignalRow.__table__ else theirs
                 session.execute(delete(table).where(table.c.monitor_id == monitor.id, table.c.slice.in_(set(named))))
+        _scrub_alerts(session, monitor, person, theirs)
+
+
+def _scrub_alerts(session: Session, monitor: MonitorRecord, person: Person, slices: Collection[str]) -> None:
+    """Remove the ids of a person's rows from alerts and from what was told of them; tags of their slices go too."""
+    for alert in session.scalars(select(AlertRow).where(AlertRow.monitor_id == monitor.id)):
+        alert.samples = [key for key in alert.samples if key not in person.ids]
+    messages = select(OutboxRow).where(
+        OutboxRow.kind.in_((ALERT, DELIVERY)), OutboxRow.workspace == DEFAULT_WORKSPACE,
+        OutboxRow.body["message", "data", "monitor"].as_string() == monitor.name,
+    )  # fmt: skip
+    ids, names = {cut(key) for key in person.ids}, {cut(name) for name in slices}
+    for row in session.scalars(messages):
+        data = dict(row.body["message"]["data"])
+        data["samples"] = [key for key in data["samples"] if key not in ids]
+        if data["slice"] in names:
+            data |= {"slice": "", "reason": "a person was erased"}
+        row.body = {**row.body, "message": {**row.body["message"], "data": data}}
+    ask_for_tags(session, session.get_one(MonitorRow, monitor.id))
 
 
 def _slices(session: Session, row: WindowRow) -> set[str]:

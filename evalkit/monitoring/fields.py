@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.monitoring.cadence import DAY_MS
+from evalkit.monitoring.logprobs import logprob_sums
 from evalkit.monitoring.spec import Columns
 from judges.records import text_of, texts_of
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 TEXTS = ("prompt", "output")
 NAMES = ("user", "version", "cluster", "error")
 NUMBERS = ("latency", "cost", "prompt_tokens", "output_tokens", "label")
+CHANCE, IMAGE = "label_probability", "image"
+NATS, TOKENS = "nats", "scored_tokens"
+"""What is kept of logged log-probabilities."""
 SLICE, FIELD, CATEGORY = "slice.", "field.", "category."
 LONGEST = 200_000
 """Characters of a text that are kept; the rest is cut, so that one hostile row cannot fill the memory."""
@@ -57,11 +61,19 @@ def schema(columns: Columns) -> pa.Schema:
     fields += [(name, pa.large_string()) for name in TEXTS]
     fields += [("context", pa.list_(pa.large_string()))]
     fields += [(name, pa.float64()) for name in NUMBERS]
+    fields += [(name, pa.float64()) for name in _optional_numbers(columns)]
+    fields += [(IMAGE, pa.string())] if columns.image is not None else []
     fields += [(name, pa.string()) for name in NAMES]
     fields += [(SLICE + name, pa.string()) for name in columns.slices]
     fields += [(FIELD + name, pa.float64()) for name in columns.fields]
     fields += [(CATEGORY + name, pa.string()) for name in columns.categories]
     return pa.schema(fields)
+
+
+def _optional_numbers(columns: Columns) -> list[str]:
+    """Numbers that only monitors have that name what they come from."""
+    found = [CHANCE] if columns.label is not None or columns.label_probability is not None else []
+    return [*found, NATS, TOKENS] if columns.logprobs is not None else found
 
 
 def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -> pa.Table:
@@ -89,6 +101,13 @@ def to_table(read: Read, columns: Columns, *, now: int, refused: Counter[str]) -
         made[name] = text_column(of(getattr(columns, name), name), n)
     for name in NUMBERS[:-1]:
         made[name] = numbers(of(getattr(columns, name), name), n, least=0.0)
+    if CHANCE in wanted.names:
+        chances = numbers(of(columns.label_probability, CHANCE), n)
+        made[CHANCE] = np.where((chances > 0) & (chances <= 1), chances, np.nan)
+    if IMAGE in wanted.names:
+        made[IMAGE] = text_column(of(columns.image, IMAGE), n)
+    if NATS in wanted.names:
+        made[NATS], made[TOKENS] = logprob_sums(of(columns.logprobs, "logprobs"), n)
     made |= {SLICE + name: text_column(read.get(name), n) for name in columns.slices}
     made |= {FIELD + name: numbers(read.get(name), n) for name in columns.fields}
     made |= {CATEGORY + name: text_column(read.get(name), n) for name in columns.categories}
@@ -288,7 +307,7 @@ def table_of(table: pa.Table) -> Read:
 
 def needed(columns: Columns) -> set[str]:
     """Fields at the top that may be read: what a columnar source has to load."""
-    plain = ("id", "time", "error", "context", "label", *TEXTS, "user", "version", "cluster", *NUMBERS[:-1])
+    plain = ("id", "time", "error", "context", "label", CHANCE, *TEXTS, "user", "version", "cluster", *NUMBERS[:-1])
     mapped = [value for value in columns.model_dump(exclude={"slices", "fields", "categories"}).values() if value]
     return {*plain, *mapped, *columns.slices, *columns.fields, *columns.categories}
 

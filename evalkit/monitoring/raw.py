@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,22 +47,34 @@ class RawStore:
             part.chmod(0o600)  # what users said
             part.replace(place / f"{read:012d}.parquet")
 
-    def read(self, start: int, end: int) -> pa.Table:
+    def read(
+        self, start: int, end: int, *, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None
+    ) -> pa.Table:
         """Rows with event time in ``[start, end)``, one per id: what came later completes and corrects it.
 
         They are in the order of time and id, whenever they came in: equal rows give equal states.
+
+        Args:
+            start: first moment, UTC milliseconds.
+            end: first moment after it.
+            columns: only these, with ``id`` and ``event_time`` among them; all by default.
+            ids: only rows of these ids.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         inside = (pc.field("event_time") >= start) & (pc.field("event_time") < end)
+        if ids is not None:
+            inside &= pc.field("id").isin(list(ids))
+        schema = self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
         parts = []
         for file in self._files(start, end):
-            found = pq.read_table(file, filters=inside, partitioning=None)
-            parts.append(_conformed(found, self._schema))
+            there = None if columns is None else [name for name in columns if name in pq.read_schema(file).names]
+            found = pq.read_table(file, columns=there, filters=inside, partitioning=None)
+            parts.append(_conformed(found, schema))
         if not parts:
-            return self._schema.empty_table()
+            return schema.empty_table()
         merged = _one_per_id(pa.concat_tables(parts).combine_chunks())
         return merged.sort_by([("event_time", "ascending"), ("id", "ascending")]).combine_chunks()
 

@@ -11,7 +11,19 @@ from evalkit.monitoring.cadence import DAY_MS, Cadence, parse_span
 from judges.budget import Budget
 from registry.spec import NAME, Quantity
 
-MEASURES = ("operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite")
+MEASURES = (
+    "operational",
+    "toxicity",
+    "refusal",
+    "hallucination",
+    "drift",
+    "groups",
+    "suite",
+    "probes",
+    "perplexity",
+    "images",
+    "stereotypes",
+)
 """The checks that a monitor may name."""
 _COMMON = ("alert", "against", "every", "slices", "as")
 _RATE = re.compile(r"^\s*(\d+)\s*(?:/\s*day)?\s*$")
@@ -76,6 +88,10 @@ class Columns(Strict):
         user: whose row it is.
         version: the model version that answered.
         label: a person's verdict on the answer: 1 (or true, yes) where it hallucinates, else 0.
+        label_probability: chance of the row to be drawn for labelling, above 0 and up to 1, where rows were not drawn
+            alike; labels without one then count in no rate.
+        logprobs: natural logarithms of the probabilities of the output's tokens, a list, as the server reported them.
+        image: where the output's image lies: a path below the `root` of the check `images`, or its ``file:`` URI.
         cluster: rows of one cluster are not independent (a conversation, a user).
         slices: fields whose values split the rows.
         fields: further numbers to watch for drift.
@@ -95,6 +111,9 @@ class Columns(Strict):
     user: str | None = None
     version: str | None = None
     label: str | None = None
+    label_probability: str | None = None
+    logprobs: str | None = None
+    image: str | None = None
     cluster: str | None = None
     slices: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] = Field(default=(), max_length=50)
@@ -181,6 +200,7 @@ class Alert(Strict):
         versus: compare with the baseline's value instead.
         key: which number of the check; its main one by default.
         detector: how a change is noticed.
+        smallest: a change from the baseline that matters, in the number's unit; much smaller ones do not alert.
         demote: take the alias of `model` away when it alerts, and restore the former holder.
     """
 
@@ -189,12 +209,17 @@ class Alert(Strict):
     versus: Literal["baseline"] | None = None
     key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,200}$")
     detector: Literal["e-detector", "3-sigma", "threshold"] = "e-detector"
+    smallest: Annotated[Quantity, Field(ge=0)] | None = None
     demote: bool = False
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if self.max is None and self.min is None and self.versus is None:
             raise ValueError("an alert needs `max`, `min` or `versus: baseline`")
+        if self.smallest is not None and (self.versus is None or self.detector != "e-detector"):
+            raise ValueError(
+                "`smallest` goes with `versus: baseline` and the e-detector; a limit says itself what matters"
+            )
         return self
 
 
@@ -211,7 +236,10 @@ class CheckSpec(Strict):
         name: in signals; the kind by default.
     """
 
-    kind: Literal["operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite"]
+    kind: Literal[
+        "operational", "toxicity", "refusal", "hallucination", "drift", "groups", "suite", "probes", "perplexity",
+        "images", "stereotypes",
+    ]  # fmt: skip
     settings: dict[str, Any] | list[Any] | str | None = None
     alert: Alert | None = None
     against: tuple[Literal["baseline", "previous"], ...] = ("baseline", "previous")

@@ -20,6 +20,9 @@ from evalkit.monitoring.states import States, pack, unpack
 from judges.base import Usage
 from metrics.base import Estimate
 from metrics.errors import InputError, did_you_mean
+from registry import audit
+from registry.actors import intent
+from registry.alerts import ask_for_tags
 from registry.database import reading, writing
 from registry.digests import new_id, now_ms
 from registry.leases import check_token
@@ -65,6 +68,10 @@ class MonitorStore:
             if row.source_digest != definition.source_digest:
                 row.watermark = {}
             row.digest, row.source_digest = definition.digest, definition.source_digest
+            if what != "new" and row.model != definition.spec.model:
+                ask_for_tags(session, row)  # those on versions of the former model go
+                row.model = definition.spec.model
+                ask_for_tags(session, row)
             row.model = definition.spec.model
             session.flush()
             known = session.scalar(
@@ -85,8 +92,12 @@ class MonitorStore:
         """Pause or resume a monitor; `InputError` where there is none of that name."""
         self.monitor(name)
         with writing(self.engine) as session:
+            audit.lock(session, self._workspace)
             row = session.scalars(self._named(name)).one()
-            row.status = status
+            if row.status != status:
+                row.status = status
+                kind, who = "monitor.paused" if status == PAUSED else "monitor.resumed", intent().actor.name
+                audit.append(session, kind, actor=who, name=name, facts={"monitor": name}, workspace=self._workspace)
             return _monitor(row)
 
     def remove(self, name: str) -> None:
@@ -94,6 +105,7 @@ class MonitorStore:
         monitor = self.monitor(name)
         with writing(self.engine) as session:
             session.execute(delete(LeaseRow).where(LeaseRow.key == monitor.lease_key))
+            ask_for_tags(session, session.get_one(MonitorRow, monitor.id))
             session.execute(delete(MonitorRow).where(MonitorRow.id == monitor.id))
         shutil.rmtree(self.folder(monitor), ignore_errors=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TEMPLATE = """\
 monitor: my-model-prod
-# model: models:/my-model@champion     # the registered model that answers; needed for `judge: suite` and `suite:`
+# model: models:/my-model@champion     # the registered model that answers; for `judge: suite`, `suite:`, `probes:`
 source:                                # one of files, sql, traces
   files: generations                   # a Parquet, CSV or JSONL file, or a folder of them, beside this file
   # traces: {experiment: my-experiment}
@@ -31,7 +31,10 @@ checks:                                # operational (latency, cost, length, emp
   - {drift: [prompt, output], against: [baseline, previous]}
   # - {groups: {by: [language], of: [empty, length, refusal]}}
   # - {hallucination: {judge: suite, sample: 200/day}, alert: {max: 0.08}}
+  # - {perplexity: {model: lm, sample: 500/day}, alert: {key: perplexity, versus: baseline}}
+  # - {images: {extractor: inception-v3, root: pictures, reference: real}}   # needs columns: {image: ...}
   # - {suite: my-suite, every: week}
+  # - {probes: {groups: gender, of: [refusal, toxicity]}, every: week}   # asks the model itself
 # budget: 10 USD/day                   # what judges may spend each UTC day
 notify: [{log: true}]                  # where alerts go; webhook, slack, email: names of environment variables
 """

@@ -8,13 +8,32 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.pages import assets, monitors, overview
+from evalkit.pages import (
+    alerts,
+    assets,
+    audit,
+    compare,
+    generations,
+    jobs,
+    models,
+    monitor,
+    monitors,
+    overview,
+    samples,
+    version,
+    version_actions,
+    window,
+)
 from evalkit.pages.charts import route as chart_route
 
 PREFIX = "/evalkit"
+_PAGES = (
+    overview, models, version, samples, version_actions, compare, monitors, monitor, window, generations, alerts, jobs,
+    audit,
+)  # fmt: skip
 
 router = APIRouter(include_in_schema=False)
-for part in (assets.router, chart_route.router, overview.router, monitors.router):
-    router.include_router(part, prefix=PREFIX)
+for part in (assets, chart_route, *_PAGES):
+    router.include_router(part.router, prefix=PREFIX)
 
 __all__ = ["PREFIX", "router"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from evalkit.pages import inventory
 from evalkit.pages.inventory import ModelLine, models
 from evalkit.pages.rendering import path
 from evalkit.server.api.project import Project
@@ -14,7 +15,7 @@ from registry.alerts import Alerts
 from registry.database import reading
 from registry.digests import now_ms
 from registry.tables import DEFAULT_WORKSPACE
-from registry.tables_monitoring import AlertRow
+from registry.tables_monitoring import AlertRow, MonitorRow, SignalRow
 
 SHOWN = 8
 """Items of one kind on the overview; the rest is counted."""
@@ -71,7 +72,41 @@ def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
     return Matter("Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
 
 
-KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided)
+def late(project: Project, _: Sequence[ModelLine]) -> Matter:
+    """Schedules whose firings failed or did not happen."""
+    from evalkit.pages.jobs import lines
+
+    found = [line for line in lines(project) if line.state in {"overdue", "failed"}]
+    items = [
+        Item(
+            line.target, "its latest firing failed" if line.state == "failed" else "is overdue",
+            f"/evalkit/jobs/{path(line.name)}", "fail", line.latest.due if line.latest is not None else None,
+        )
+        for line in found[:SHOWN]
+    ]  # fmt: skip
+    return Matter("Overdue and failed jobs", "/evalkit/jobs?state=overdue", len(found), items)
+
+
+def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
+    """Monitors whose newest window ran out of its budget for judges."""
+    newest = inventory.newest_window()
+    query = (
+        select(MonitorRow.name, SignalRow.check, SignalRow.start)
+        .join(SignalRow, SignalRow.window_id == newest)
+        .where(MonitorRow.workspace == DEFAULT_WORKSPACE, SignalRow.verdict == "budget spent")
+        .distinct()
+        .order_by(MonitorRow.name)
+    )
+    with reading(project.engine) as session:
+        found = session.execute(query).all()
+    items = [
+        Item(f"{name}: {check}", "its judges' budget is spent", f"/evalkit/monitors/{path(name)}", "inconclusive", at)
+        for name, check, at in found[:SHOWN]
+    ]
+    return Matter("Spent budgets", "/evalkit/monitors", len(found), items)
+
+
+KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided, late, spent)
 
 
 def matters(project: Project, lines: Sequence[ModelLine] | None = None) -> list[Matter]:

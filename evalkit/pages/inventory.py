@@ -62,18 +62,20 @@ class ModelLine:
     monitors: list[MonitorLine] = field(default_factory=list)
 
 
-def monitors(engine: Engine) -> list[MonitorLine]:
-    """All monitors, by name, with the newest window of each."""
-    latest = (
+def newest_window() -> Any:
+    """Key of a monitor's newest window, for a query that has `MonitorRow`."""
+    return (
         select(WindowRow.id)
-        .where(
-            WindowRow.monitor_id == MonitorRow.id, WindowRow.newest, WindowRow.cadence.not_like(f"{ROLLED}%")
-        )
+        .where(WindowRow.monitor_id == MonitorRow.id, WindowRow.newest, WindowRow.cadence.not_like(f"{ROLLED}%"))
         .order_by(WindowRow.start.desc())
         .limit(1)
         .correlate(MonitorRow)
         .scalar_subquery()
-    )  # fmt: skip
+    )
+
+
+def monitors(engine: Engine) -> list[MonitorLine]:
+    """All monitors, by name, with the newest window of each."""
     lasting = (
         select(AlertRow.monitor_id, func.count().label("alerts"))
         .where(AlertRow.workspace == DEFAULT_WORKSPACE, AlertRow.closed_at.is_(None))
@@ -87,7 +89,7 @@ def monitors(engine: Engine) -> list[MonitorLine]:
             window.start, window.end, window.finished_at, window.rows, window.status,
         )
         .outerjoin(lasting, lasting.c.monitor_id == MonitorRow.id)
-        .outerjoin(window, window.id == latest)
+        .outerjoin(window, window.id == newest_window())
         .where(MonitorRow.workspace == DEFAULT_WORKSPACE)
         .order_by(MonitorRow.name)
     )  # fmt: skip

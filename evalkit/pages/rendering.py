@@ -15,11 +15,11 @@ import starlette.exceptions
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evalkit.pages import assets, forms
-from evalkit.reports.html import shown
+from evalkit.pages import assets, bars, forms
+from evalkit.reports.html import champion_note, shown, why_none
 from evalkit.reports.numbers import interval, number, percent
 from evalkit.server.api.routes import status_of
 from metrics.errors import InputError
@@ -69,7 +69,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         template: its file below ``templates/``.
         context: what the template reads.
     """
-    html = _environment().get_template(template).render(request=request, actor=intent().actor, **context).encode()
+    html = _environment().get_template(template).render(request=request, present=intent().actor, **context).encode()
     headers = {**_PRIVATE, "ETag": f'"{hashlib.sha256(html).hexdigest()[:32]}"'}
     if status == 200 and request.headers.get("if-none-match", "").removeprefix("W/") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -82,7 +82,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("evalkit.pages"),
+        loader=ChoiceLoader([PackageLoader("evalkit.pages"), PackageLoader("evalkit.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -90,9 +90,14 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "shown": shown, "interval": interval, "number": number, "percent": percent, "moment": moment, "ago": ago,
-        "day": day, "path": path, "span": duration,
+        "day": day, "path": path, "span": duration, "chart": bars.bar, "why_none": why_none,
     }  # fmt: skip
-    environment.globals |= {"asset": assets.address, "form_token": forms.token, "now_ms": now_ms}
+    environment.globals |= {
+        "asset": assets.address,
+        "form_token": forms.token,
+        "now_ms": now_ms,
+        "champion_note": champion_note,
+    }
     return environment
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from evalkit.remote import SERVER, TOKEN, server_url
@@ -19,6 +19,7 @@ from registry.mlflow_link import PromotionRefusedError, parse_reference
 if TYPE_CHECKING:
     import requests
 
+T = TypeVar("T")
 PREFIX = "/evalkit/api/v1"
 _SECONDS = (10, 120)
 """For the connection, and for the next bytes of an answer: a gate may compute for a while."""
@@ -210,6 +211,11 @@ def decision(data: Mapping[str, Any]) -> Decision:
 def promotion(data: Mapping[str, Any]) -> Promotion:
     """A promotion from the API's JSON."""
     return Promotion(**{item.name: _field(data, item.name) for item in fields(Promotion)})
+
+
+def made(kind: type[T], data: Mapping[str, Any]) -> T:
+    """A record whose fields are all in the API's JSON."""
+    return kind(**{item.name: _field(data, item.name) for item in fields(kind)})  # type: ignore[arg-type]
 
 
 def _field(data: Any, name: str) -> Any:

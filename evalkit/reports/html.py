@@ -48,9 +48,9 @@ def _environment() -> Environment:
         "chart": _chart,
         "picture": _picture,
         "explanation": explanation,
-        "why_none": _why_none,
+        "why_none": why_none,
     }
-    environment.globals |= {"score_of": _score_of, "champion_note": _champion_note}
+    environment.globals |= {"score_of": _score_of, "champion_note": champion_note}
     return environment
 
 
@@ -93,7 +93,7 @@ def _boxes(drawn: charts.Plot) -> Markup:
 def _picture(sample: Sample) -> Markup:
     """An image as a data URI, decoded and encoded again so that nothing but its pixels gets into the page."""
     label = shown(f"output {sample.sample_id} of task {sample.task}")
-    encoded = _reencoded(sample.image or b"")
+    encoded = reencoded(sample.image or b"")
     if encoded is None:
         return Markup('<span class="unreadable">not a readable image</span>')
     data, tiny = encoded
@@ -101,7 +101,13 @@ def _picture(sample: Sample) -> Markup:
     return Markup('<img src="{}" alt="{}" class="{}">').format(source, label, "tiny" if tiny else "photo")
 
 
-def _reencoded(data: bytes) -> tuple[bytes, bool] | None:
+def reencoded(data: bytes, side: int = _MAX_SIDE, least: int = 0) -> tuple[bytes, bool] | None:
+    """A stored image as a PNG of our own making, at most `side` pixels wide and high, and whether it is tiny.
+
+    A tiny one is enlarged to at least about `least` pixels, without smoothing.
+
+    None for what is no PNG, or has too many pixels to be decoded.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.width * image.height > _MAX_PIXELS:
@@ -110,13 +116,16 @@ def _reencoded(data: bytes) -> tuple[bytes, bool] | None:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     tiny = max(pixels.size) <= 64
-    pixels.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    pixels.thumbnail((side, side))
+    if tiny and least > max(pixels.size):
+        times = -(-least // max(pixels.size))
+        pixels = pixels.resize((pixels.width * times, pixels.height * times), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
     pixels.save(buffer, "PNG", optimize=True)
     return buffer.getvalue(), tiny
 
 
-def _champion_note(line: Line) -> Sequence[str]:
+def champion_note(line: Line) -> Sequence[str]:
     """For ``versus`` rules: the difference that the gate compared."""
     found = [rule for rule in line.rules if rule.against is not None and rule.difference is not None]
     return [
@@ -126,7 +135,7 @@ def _champion_note(line: Line) -> Sequence[str]:
     ]
 
 
-def _why_none(estimate: Estimate) -> str:
+def why_none(estimate: Estimate) -> str:
     """Why there is no interval; most methods say so themselves."""
     method = estimate.method
     if method.startswith("no "):

@@ -133,10 +133,11 @@ class Scorecard:
 
 def specs_of(evaluation: Evaluation) -> dict[str, MetricSpec]:
     """Specification by metric: the judge's or the catalogue's, or a neutral one for a metric it no longer has."""
-    return {s.metric: _spec(s.metric, evaluation.settings_of(s.task, s.metric)) for s in evaluation.estimates}
+    return {s.metric: spec_named(s.metric, evaluation.settings_of(s.task, s.metric)) for s in evaluation.estimates}
 
 
-def _spec(name: str, settings: Mapping[str, Any] | None) -> MetricSpec:
+def spec_named(name: str, settings: Mapping[str, Any] | None) -> MetricSpec:
+    """The specification of a metric by the settings it was scored with, or a neutral one."""
     try:
         return spec_of(name, settings)
     except InputError:

@@ -230,11 +230,13 @@ def score(
     progress: Report | None = None,
     judges: GivenJudges = (),
     sources: Mapping[str, TaskSources] | None = None,
+    ledger: str | None = None,
 ) -> tuple[Evaluation, Work]:
     """Evaluate something that is not registered; nothing but shards below `home` is written.
 
     `judges` score beside what the suite names: every task, or the one under whose name they stand. `sources` is what
-    each task reads, by default what the suite names.
+    each task reads, by default what the suite names. `ledger` is the database of replies that judges were asked for, by
+    default one below `home`.
 
     Returns the evaluation, and the finished work for those who want rows and outputs.
     """
@@ -246,7 +248,7 @@ def score(
     plan.load()
     found: list[Results] = []
     started = now_ms()
-    work = Work(plan, home, store=found.append, log=None, report=progress)
+    work = Work(plan, home, store=found.append, log=None, report=progress, judges=ledger)
     try:
         for step in range(len(work.steps())):
             work.perform(step)

@@ -379,13 +379,14 @@ def _with_speed(task: Task, outputs: StoredOutputs | None, subject: Subject) -> 
     automatic: tuple[str, ...] = AUTOMATIC
     if outputs is not None:
         automatic = ("latency",) if outputs.timed else ()
-    elif subject.generator.get("adapter") in _STORED_ADAPTERS and "call" not in task.generate:
+    elif subject.generator.get("adapter") in STORED_ADAPTERS and "call" not in task.generate:
         automatic = ()  # reading a file says nothing about the model's speed
     declared = {score.metric for score in scores}
     return scores + [ScoreSpec(metric=name) for name in automatic if name not in declared]
 
 
-_STORED_ADAPTERS = frozenset({"outputs", "images"})
+STORED_ADAPTERS = frozenset({"outputs", "images"})
+"""Adapters that read what was generated before."""
 
 
 def task_target(name: str, task: Task, spec: SuiteSpec, data: Dataset | None, preset: str | None) -> tuple[int, bool]:

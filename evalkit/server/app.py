@@ -74,6 +74,7 @@ def _include(app: Any, engine: Any) -> None:
     from evalkit.pages import router as pages
     from evalkit.server.api import router
     from evalkit.server.health import health_router
+    from evalkit.server.prometheus import router as prometheus
 
     # Probes come by the machine's own address, which is seldom among the allowed hosts
     known = security_utils.HEALTH_ENDPOINTS
@@ -82,4 +83,5 @@ def _include(app: Any, engine: Any) -> None:
     app.include_router(health_router(engine))
     app.include_router(router)
     app.include_router(pages)
+    app.include_router(prometheus)
     app.router.routes.append(everything)

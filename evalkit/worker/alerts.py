@@ -1,4 +1,4 @@
-"""What alerts ask of workers: messages to people, and aliases taken away."""
+"""What alerts ask of workers: messages to people, tags on model versions, and aliases taken away."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from evalkit.monitoring.channels import deliver
-from evalkit.worker.deliveries import Deliveries
+from evalkit.worker.deliveries import Deliveries, Resumable
 from evalkit.worker.sending import Answer
 from metrics.errors import InputError
 from registry import audit
 from registry.actors import APPROVER, Actor
 from registry.alerts import Alerts
 from registry.database import writing
-from registry.outbox import ALERT, DEMOTION, Item
+from registry.outbox import ALERT, ALERT_TAGS, DEMOTION, Item
 
 if TYPE_CHECKING:
     from evalkit.config import Settings
@@ -30,11 +30,17 @@ class AlertDeliveries(Deliveries):
     gone: ClassVar[str] = "the alert was removed"
 
     def _send(self, item: Item) -> Answer | None:
+        alerts = Alerts(self._engine, item.workspace)
+        try:
+            alert = alerts.seek(item.body["alert"])
+        except DBAPIError as error:
+            return Answer(None, f"the database could not be read: {str(error.orig)[:200]}")
+        if alert is None:
+            return None  # removed since, with its monitor or for a person who was erased
+
         def chart() -> bytes | None:
             from evalkit.monitoring.chart import chart_png
 
-            alerts = Alerts(self._engine, item.workspace)
-            alert = alerts.get(item.body["alert"])
             try:
                 return chart_png(alerts.readings(alert), title=f"{alert.monitor}: {alert.check}/{alert.key}")
             except ValueError as error:  # a message without its picture is better than none
@@ -51,6 +57,37 @@ class AlertDeliveries(Deliveries):
 
     def _named(self, item: Item) -> str:
         return f"alert {item.body['alert']}: delivery"
+
+
+class AlertTags(Resumable):
+    """Shows alerts as tags on the model versions that they are about.
+
+    Args:
+        settings: of the project whose registry it is.
+    """
+
+    kind: ClassVar[str] = ALERT_TAGS
+
+    def __init__(self, engine: Engine, settings: Settings, **how: Any) -> None:
+        super().__init__(engine, **how)
+        self._settings = settings
+
+    def _send(self, item: Item) -> Answer | None:
+        from evalkit.monitoring.alert_tags import update_tags
+        from evalkit.session import open_session
+
+        monitor, model = str(item.body["monitor"]), str(item.body["model"])
+        try:
+            with open_session(self._settings) as session:
+                done = update_tags(self._engine, session.registry, monitor, model, workspace=item.workspace)
+        except InputError as error:
+            return Answer(None, str(error))
+        except DBAPIError as error:
+            return Answer(None, f"the database could not be used: {str(error.orig)[:200]}")
+        return Answer(_DONE, done)
+
+    def _named(self, item: Item) -> str:
+        return f"monitor {item.body['monitor']}: tags on '{item.body['model']}'"
 
 
 class Demotions(Deliveries):

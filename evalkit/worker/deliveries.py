@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +22,7 @@ from registry.webhooks import get_webhook
 SCHEDULE = (5.0, 60.0, 300.0, 1800.0, 7200.0, 10800.0, 18000.0)
 """Seconds until the next attempt, after the first, the second, and so on; there is one attempt more than these."""
 _GONE = 410
+_HEARTBEAT = 4.0
 
 
 class Deliveries:
@@ -105,3 +108,29 @@ class Deliveries:
                 self._outbox.retry_later(item, self._schedule[item.attempts - 1], answer.detail)
         except LeaseLostError as error:
             self._say(str(error))
+
+
+class Resumable(Deliveries):
+    """Work that may take long, and that may be begun again from any point; one at a time."""
+
+    def __init__(self, engine: Engine, *, schedule: tuple[float, ...] = SCHEDULE, say: Say, **how: Any) -> None:
+        super().__init__(engine, slots=1, schedule=schedule, say=say, **how)
+        self._told = time.monotonic()
+
+    def tend(self) -> None:
+        """Write down what has come of it, and say that this worker is alive while something is under way."""
+        super().tend()
+        if time.monotonic() - self._told < _HEARTBEAT:
+            return
+        self._told = time.monotonic()
+        for item, _ in self._sent:
+            with suppress(LeaseLostError):  # found out when it is closed
+                self._outbox.renew(item)
+
+    def abandon(self) -> None:
+        """Give back what is under way; its thread ends with the process, or by itself, and may then close nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        super().tend()
+        for item, _ in self._sent:
+            with suppress(LeaseLostError):
+                self._outbox.give_back(item)

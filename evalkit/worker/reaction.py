@@ -27,6 +27,7 @@ from registry.entities import Decision, ModelVersion
 from registry.mlflow_link import PromotionRefusedError
 from registry.mlflow_store.files import proxied_path
 from registry.outbox import DROPPED, Item
+from registry.pages import version_page
 from registry.policy import Policy
 from registry.promotion import describe_verdict, merge_description, plain_markdown, promote
 from registry.sources import stored_generator
@@ -210,7 +211,7 @@ def _say(session: Session, held: Any, reaction: Reaction, decision: Decision | N
         version = session.registry.known(held)
         runs = session.registry.evaluations(version) if version is not None else []
         run_id = next((run.run_id for run in runs if run.id == decision.evaluation_id), None)
-        told, markdown = describe_verdict(decision, run_id=run_id)
+        told, markdown = describe_verdict(decision, run_id=run_id, page=version_page(held.name, number))
         tags |= told
         markdown += f"\n\n- {plain_markdown(f'{ACTOR.name}: {reaction.outcome}, {reaction.detail}')}"
     now = link.version(held.name, number)

@@ -35,7 +35,7 @@ def effective_number(counts: NDArray[Any]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _modes_of(reference: FloatArray, modes: int, seed: int) -> tuple[FloatArray, NDArray[np.intp]]:
+def modes_of(reference: FloatArray, modes: int, seed: int) -> tuple[FloatArray, NDArray[np.intp]]:
     """Centres of k-means on the reference, and its samples per mode; a mode that holds none is left out."""
     from scipy.cluster.vq import kmeans2
 
@@ -93,7 +93,7 @@ def _estimates(
     confidence: float,
 ) -> dict[str, Estimate]:
     modes, block, seed, tolerance = options
-    centres, own = _modes_of(reference, modes, seed)
+    centres, own = modes_of(reference, modes, seed)
     n, found = generated.n, nearest(generated.rows, centres)[0]
     counts = np.bincount(found, minlength=len(centres))
     size = min(block, n)

@@ -17,7 +17,7 @@ from metrics.text.likelihood import token_log_likelihoods
 
 BITS = "bits_per_byte"
 MEAN = "mean"
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 """Servers in low precision report log-probabilities a little above 0."""
 
 
@@ -104,7 +104,7 @@ class Perplexity(SampleMetric):
             if any(map(math.isnan, values)):
                 reasons[row] = reasons[row] or f"{column} has a gap after the first token"
                 values = []
-            elif not all(-math.inf < value <= _ROUNDING for value in values):
+            elif not all(-math.inf < value <= ROUNDING for value in values):
                 reasons[row] = reasons[row] or f"{column} holds values that are no log-probabilities"
                 values = []
             nll.append(-math.fsum(values) if values else 0.0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import String, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import String, bindparam, cast, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from registry import audit
@@ -22,10 +23,10 @@ _GRANT_MS = 60_000
 
 # Built once, and not through the session's units of work: building takes longer than running, and the lock is held
 _GRANT = {
-    "sqlite": insert(GrantRow),
-    "postgresql": insert(GrantRow).values(txid=cast(func.pg_current_xact_id(), String)),
+    "sqlite": inserting(GrantRow, "grant"),
+    "postgresql": inserting(GrantRow, "grant").values(txid=cast(func.pg_current_xact_id(), String)),
 }
-_REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("grant"))
+_REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("revoked"))
 _PROMOTION = inserting(PromotionRow, "promotion")
 _FIRST_HOLDER = inserting(HolderRow, "holder")
 _NEXT_HOLDER = (
@@ -40,14 +41,15 @@ _NEXT_HOLDER = (
 @contextmanager
 def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None]:
     """Let the one write through the triggers; the grant is gone before the transaction ends."""
-    revocation = grant(session, held, alias, act)
+    permission, revocation = grant(session, held, alias, act)
+    write(session.connection(), [permission])
     yield
     write(session.connection(), [revocation])
 
 
-def grant(session: Session, held: Held, alias: str, act: str) -> Write:
-    """Let the one write through the triggers; return what takes the grant away, which the caller must write."""
-    connection, now, key = session.connection(), now_ms(), new_id()
+def grant(session: Session, held: Held, alias: str, act: str) -> tuple[Write, Write]:
+    """What lets the one write through the triggers, and what takes that away again; the caller must write both."""
+    now, key = now_ms(), new_id()
     row = {
         "id": key,
         "workspace": held.workspace,
@@ -57,9 +59,12 @@ def grant(session: Session, held: Held, alias: str, act: str) -> Write:
         "version": held.version,
         "act": act,
         "expires_at": now + _GRANT_MS,
+        "txid": None,
     }
-    connection.execute(_GRANT[connection.dialect.name], row)
-    return Write(_REVOKE, {"grant": key})
+    dialect = session.get_bind().dialect.name
+    if dialect == "postgresql":
+        del row["txid"]
+    return Write(_GRANT[dialect], prefixed(row, "grant")), Write(_REVOKE, {"revoked": key})
 
 
 def record_promotion(
@@ -67,7 +72,7 @@ def record_promotion(
 ) -> None:
     """Promotion, holder and audit entry of a protected alias that moved, and the end of its grant.
 
-    `locked` is what `audit.lock` returned, `revocation` what `grant` did.
+    `locked` is what `audit.lock` returned, `revocation` the second of what `grant` did.
     """
     held, alias, wish = move.held, move.alias, move.intent
     row = _promotion(move, allowed)
@@ -94,7 +99,8 @@ def record_promotion(
         locked=locked,
         writes=[revocation, _write(row), held_by],
     )
-    announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
+    if move.told:
+        announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
 def record_free_move(session: Session, move: Move) -> None:
@@ -137,13 +143,18 @@ def record_demotion(session: Session, held: Held, alias: str, wish: Intent) -> N
     announce(session, "demotion", held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
 
-def record_creation(session: Session, held: Held, policy: Policy, wish: Intent) -> None:
-    """A version of a model under policy was created, by whatever client."""
-    facts = {"version": held.version, "registered_at": held.registered_at}
-    audit.append(session, CREATED, actor=wish.actor.name, name=held.name, facts=facts, workspace=held.workspace)
+def record_creation(
+    session: Session, workspace: str, created: Any, policy: Policy, wish: Intent, *, locked: tuple[int, str] | None
+) -> None:
+    """A version (MLflow's) of a model under policy was created, by whatever client.
+
+    `locked` is what `audit.lock` returned, where the transaction is still the same.
+    """
+    actor, name = wish.actor.name, str(created.name)
+    facts = {"version": int(created.version), "registered_at": int(created.creation_timestamp)}
+    audit.append(session, CREATED, actor=actor, name=name, facts=facts, workspace=workspace, locked=locked)
     if policy.auto != "off":
-        body = {"name": held.name, "author": wish.actor.name, **facts}
-        put(session, CREATED, body, workspace=held.workspace)
+        put(session, CREATED, {"name": name, "author": actor, **facts}, workspace=workspace)
 
 
 def record_removal(session: Session, workspace: str, name: str, held: Held | None, wish: Intent) -> None:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 from mlflow.utils.validation import _validate_model_version
-from sqlalchemy import Engine, and_, bindparam, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from registry import audit, database, triggers
 from registry.actors import APPROVER, EVALUATOR, Intent, intent
-from registry.binding import DECIDES, JUDGED, STANDING, Held, Move, RefusedError, permit, read_standing
+from registry.binding import Held, Move, RefusedError, permit
 from registry.carried import TAG_ARTIFACT
-from registry.current import NEWEST
-from registry.mlflow_store import ledger, locations
+from registry.mlflow_store import ledger, locations, questions
 from registry.mlflow_store.files import digest_of
+from registry.mlflow_store.questions import Seen
 from registry.mlflow_store.sessions import OneTransaction, per_connection
 from registry.policy import ALIAS, Policy, ruling
-from registry.tables import HolderRow, ModelVersionRow, SuiteRow
+from registry.tables import HolderRow, ModelVersionRow
+from registry.writes import write
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 VERDICT_TAGS = (
@@ -39,54 +38,6 @@ VERDICT_TAGS = (
 """What only evalkit may say about a version."""
 
 _ACTIVE = {"production", "staging"}
-
-# Built once, and read without MLflow's objects: building and hydrating take longer than running
-_Version: Any = SqlModelVersion  # MLflow's mapped classes are untyped
-_Alias: Any = SqlRegisteredModelAlias
-_HELD: Any = select(
-    _Version.name,
-    _Version.version,
-    _Version.creation_time,
-    _Version.source,
-    _Version.storage_location,
-).where(
-    _Version.workspace == bindparam("workspace"),
-    _Version.name == bindparam("name"),
-    _Version.version == bindparam("version"),
-    _Version.current_stage != STAGE_DELETED_INTERNAL,
-)
-_MOVE: Any = (
-    _HELD.add_columns(*STANDING, _Alias.version.label("previous"), HolderRow.id.label("holder"), HolderRow.created_at)
-    .outerjoin(
-        _Alias,
-        and_(
-            _Alias.workspace == _Version.workspace,
-            _Alias.name == _Version.name,
-            _Alias.alias == bindparam("alias"),
-        ),
-    )
-    .outerjoin(
-        HolderRow,
-        and_(
-            HolderRow.workspace == _Version.workspace,
-            HolderRow.name == _Version.name,
-            HolderRow.alias == bindparam("alias"),
-        ),
-    )
-    .outerjoin(
-        ModelVersionRow,
-        and_(
-            ModelVersionRow.workspace == _Version.workspace,
-            ModelVersionRow.name == _Version.name,
-            ModelVersionRow.version == _Version.version,
-            ModelVersionRow.registered_at == _Version.creation_time,
-        ),
-    )
-    .outerjoin(SuiteRow, SuiteRow.id == ModelVersionRow.suite_id)
-    .outerjoin(JUDGED, DECIDES)
-    .order_by(*NEWEST)
-    .limit(1)
-)
 
 
 class _Gate(SqlAlchemyStore):
@@ -111,31 +62,47 @@ class _Gate(SqlAlchemyStore):
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias; a protected one only with a passing, current decision."""
-        files: list[str] = []
-
-        def read(session: Session, policy: Policy) -> None:
-            if policy.protects(alias) and policy.artifacts == "proxied":
-                held = self._held(session, name, version)
-                files.append(digest_of(held))
-
-        with self._ruled(name, read) as (session, policy, locked):
+        with self._recorded(name) as session:
             wish = intent()
-            if policy is None and not wish.record:
+            seen = self._see(session, name, alias, version, wish)
+            if seen.policy is None and not wish.record:
                 super().set_registered_model_alias(name, alias, version)
                 return
+            files, grant = None, None
+            if seen.policy is not None and seen.policy.protects(alias):
+                move = _found(seen, name, version)
+                if seen.policy.artifacts == "proxied":
+                    files = digest_of(move.held)  # may take long, so before the lock
+                grant = ledger.grant(session, move.held, alias, "set")
+            locked = audit.lock(session, self._workspace(), grant[:1] if grant else ())
+            if locked[0] != seen.last:
+                seen = self._see(session, name, alias, version, wish)  # it may have changed before the lock was ours
+            policy = seen.policy
             if policy is not None:
                 _check_alias(policy, alias)
-            move = self._move(session, name, alias, version, wish)
             if policy is None or not policy.protects(alias):
-                super().set_registered_model_alias(name, alias, version)
-                if wish.record:
-                    ledger.record_free_move(session, move)
+                if grant:
+                    write(session.connection(), grant[1:])
+                self._move_freely(session, name, alias, version)
                 return
-            allowed = permit(session, policy, move, files[0] if files else None)
-            revocation = ledger.grant(session, move.held, alias, "set")
+            move = _found(seen, name, version)
+            allowed = permit(session, policy, move, files)
+            if grant is None:
+                grant = ledger.grant(session, move.held, alias, "set")
+                write(session.connection(), grant[:1])
+            questions.tell(session, move)
             super().set_registered_model_alias(name, alias, version)
             session.flush()
-            ledger.record_promotion(session, move, allowed, locked, revocation)
+            ledger.record_promotion(session, move, allowed, locked, grant[1])
+
+    def _move_freely(self, session: Session, name: str, alias: str, version: str) -> None:
+        workspace, wish = self._workspace(), intent()
+        move = None
+        if wish.record:
+            move = questions.wished_move(session, name, alias, version, workspace=workspace, wish=wish)
+        super().set_registered_model_alias(name, alias, version)
+        if move is not None:
+            ledger.record_free_move(session, move)
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """Delete an alias; a protected one only as an approver."""
@@ -159,14 +126,17 @@ class _Gate(SqlAlchemyStore):
 
     def create_model_version(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Create a version; of a model under policy it is audited, and put into the outbox where the policy says so."""
-        with self._ruled(name) as (session, policy, _):
+        with self._ruled(name) as (session, policy, locked):
+            begun = session.get_transaction()
             if policy is not None:
                 tags = kwargs.get("tags") or (args[2] if len(args) > 2 else None) or ()
                 for tag in tags:
                     _check_tag(policy, tag.key)
             created = super().create_model_version(name, *args, **kwargs)
             if policy is not None:
-                ledger.record_creation(session, self._held(session, name, created.version), policy, intent())
+                # MLflow tries again in another transaction where a stock server took the number, without our lock
+                still = locked if session.get_transaction() is begun else None
+                ledger.record_creation(session, self._workspace(), created, policy, intent(), locked=still)
             return created
 
     def rename_registered_model(self, name: str, new_name: str) -> Any:
@@ -262,27 +232,25 @@ class _Gate(SqlAlchemyStore):
     # Steps
 
     @contextmanager
-    def _ruled(
-        self, name: str, before: Callable[[Session, Policy], None] | None = None
-    ) -> Iterator[tuple[Session, Policy | None, tuple[int, str]]]:
-        """One transaction, the policy over a model, and with one the gate's lock, held before anything else is read.
-
-        `before` is what takes long and may be done before the lock, such as reading files.
-        """
-        workspace = self._workspace()
-        refusal: RefusedError | None = None
+    def _ruled(self, name: str) -> Iterator[tuple[Session, Policy | None, tuple[int, str]]]:
+        """One transaction, the policy over a model, and with one the gate's lock, held before anything else is read."""
         locked = (0, audit.GENESIS)
+        with self._recorded(name) as session:
+            policy, last = self._ruling(session, name)
+            if policy is not None or intent().record:
+                locked = audit.lock(session, self._workspace())
+                if locked[0] != last:
+                    policy = self._policy(session, name)  # it may have changed before the lock was ours
+            yield session, policy, locked
+
+    @contextmanager
+    def _recorded(self, name: str) -> Iterator[Session]:
+        """One transaction; a refusal ends it, is told as MLflow's error, and recorded in one of its own."""
+        refusal: RefusedError | None = None
         try:
             with self._sessions.transaction() as session:
-                policy, last = self._ruling(session, name)
                 try:
-                    if policy is not None and before is not None:
-                        before(session, policy)
-                    if policy is not None or intent().record:
-                        locked = audit.lock(session, workspace)
-                        if locked[0] != last:
-                            policy = self._policy(session, name)  # it may have changed before the lock was ours
-                    yield session, policy, locked
+                    yield session
                 except RefusedError as refused:
                     refusal = refused
                     raise _told(refused) from None
@@ -292,27 +260,17 @@ class _Gate(SqlAlchemyStore):
             raise
 
     def _held(self, session: Session, name: str, version: str | int) -> Held:
-        return self._read(session, _HELD, name, version)[1]
+        return questions.held_version(session, self._workspace(), name, version)
 
-    def _move(self, session: Session, name: str, alias: str, version: str, wish: Intent) -> Move:
-        row, held = self._read(session, _MOVE, name, version, alias=alias)
-        holder = (row.holder, row.created_at) if row.holder is not None else None
-        return Move(held, alias, wish, row.previous, holder, read_standing(row, held))
+    def _see(self, session: Session, name: Any, alias: str, version: str, wish: Intent) -> Seen:
+        if not isinstance(name, str):
+            return Seen(None, None, None)  # MLflow's to refuse
+        return questions.see(session, name, alias, version, workspace=self._workspace(), wish=wish)
 
-    def _read(self, session: Session, query: Any, name: str, version: str | int, **key: str) -> tuple[Any, Held]:
-        values = {**key, "workspace": self._workspace(), "name": name, "version": _validate_model_version(version)}
-        row = session.connection().execute(query, values).first()
-        if row is None:
-            raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
-        held = Held(
-            values["workspace"],
-            row.name,
-            int(row.version),
-            int(row.creation_time),
-            str(row.source),
-            str(row.storage_location or row.source),
-        )
-        return row, held
+    def _get_sql_model_version(self, session: Session, name: str, version: Any, eager: bool = False) -> Any:
+        # MLflow's own look at a version, spared where the gate has just looked
+        told = None if eager else questions.told_version(session, name, version)
+        return told if told is not None else super()._get_sql_model_version(session, name, version, eager)
 
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)
@@ -346,6 +304,12 @@ class GatedStore(_Gate):
 
 class WorkspaceGatedStore(_Gate, WorkspaceAwareSqlAlchemyStore):
     """The store of a server with workspaces: each has its own policies and its own chain."""
+
+
+def _found(seen: Seen, name: str, version: str) -> Move:
+    if seen.move is None:
+        questions.refuse_unknown(name, version)
+    return seen.move
 
 
 def _told(refused: RefusedError) -> MlflowException:

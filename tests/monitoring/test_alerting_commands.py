@@ -81,3 +81,19 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(shop: Path, capsys:
         assert len(capsys.readouterr().err.strip().splitlines()) <= 4
     (after,) = (one for one in _json(capsys, "alerts", "list") if not one["slice"])
     assert after == alert
+
+
+def test_what_workers_do_for_alerts_is_listed(shop: Path, capsys: pytest.CaptureFixture[str]):
+    from evalkit.cli import worker
+    from registry import outbox
+
+    kinds = {outbox.CREATED, outbox.DELIVERY, outbox.ALERT, outbox.ALERT_TAGS, outbox.DEMOTION, outbox.BACKFILL}
+    assert set(worker._KINDS.values()) == kinds
+    assert _json(capsys, "worker", "items", "--kind", "tags") == []
+    monitor = MONITOR.replace("source:", "model: models:/bot@champion\nsource:", 1)
+    (shop / "monitor.yaml").write_text(monitor)
+    assert run(["monitor", "apply", "monitor.yaml"]) == 0
+    (first,) = {item["body"]["model"] for item in _json(capsys, "worker", "items", "--kind", "tags")}
+    assert first == "bot"
+    assert run(["worker", "items", "--kind", "tags"]) == 0
+    assert "shop bot  waiting" in capsys.readouterr().out

@@ -279,7 +279,7 @@ def test_a_judge_of_no_model_is_said(tmp_path: Path):
 
     definition = Definition.from_text(HEAD + "  - {hallucination: {judge: suite}}\n", tmp_path)
     url = f"sqlite:///{tmp_path / 'e.db'}"
-    tools = ProjectTools(Settings(tmp_path, url, url, url, advisory=False), definition, Usage())
+    tools = ProjectTools(Settings(tmp_path, url, url, url, advisory=False), definition, Usage(), START)
     with pytest.raises(InputError, match="watches no registered model"):
         tools.judge("suite", None)
     with pytest.raises(InputError, match="has no model to ask"):

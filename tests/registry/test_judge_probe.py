@@ -28,7 +28,7 @@ def test_yaml_that_reads_off_as_false_means_off() -> None:
     assert Judged.model_validate({"judge": "helpfulness", "probe": False}).probe == "off"
 
 
-@pytest.mark.parametrize("judge", ["pairwise", "toxicity", "context_recall"])
+@pytest.mark.parametrize("judge", ["listwise", "toxicity", "context_recall"])
 def test_a_judge_that_cannot_be_probed_is_refused(judge: str) -> None:
     with pytest.raises(InputError, match=f"`probe: always` for the judge '{judge}'"):
         judge_definition(Judged(judge=judge, probe="always"), HERE)
@@ -44,7 +44,14 @@ def test_other_scores_have_no_probe(given: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     ("judge", "probe", "counted"),
-    [("helpfulness", None, True), ("helpfulness", "off", False), ("refusal", None, False), ("toxicity", None, False)],
+    [
+        ("helpfulness", None, True),
+        ("helpfulness", "off", False),
+        ("pairwise", None, True),
+        ("listwise", None, False),
+        ("refusal", None, False),
+        ("toxicity", None, False),
+    ],
 )
 def test_what_is_probed_has_a_share_of_suspected(judge: str, probe: str | None, counted: bool) -> None:
     score = ScoreSpec.model_validate({"judge": judge} | ({} if probe is None else {"probe": probe}))

@@ -13,6 +13,7 @@ from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.digests import new_id, now_ms
 from registry.entities import Decision, ModelVersion, RuleOutcome
+from registry.pages import version_page
 from registry.promotion import (
     BEGIN,
     END,
@@ -196,6 +197,12 @@ def test_broken_rules_come_first_and_the_run_is_linked():
     assert rows[0].startswith("| **FAIL**") and rows[1].startswith("| PASS")
     assert markdown.splitlines()[0].endswith("](#/runs/ab12)")
     assert "](" not in describe_verdict(DECISION, run_id="x](javascript:alert(1))")[1]
+
+
+def test_the_version_s_own_page_is_linked(registry: Registry, version: ModelVersion):
+    publish_verdict(registry, version, DECISION)
+    assert "](/evalkit/models/m/1)" in registry.mlflow.version("m", 1).description
+    assert version_page("a) [b](c", 3) == "/evalkit/models/a%29%20%5Bb%5D%28c/3"
 
 
 def test_a_table_row_stays_one_row():

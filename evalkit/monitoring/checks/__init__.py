@@ -12,8 +12,12 @@ _TARGETS = {
     "drift": "evalkit.monitoring.checks.drift:Drift",
     "groups": "evalkit.monitoring.checks.groups:Groups",
     "hallucination": "evalkit.monitoring.checks.hallucination:Hallucination",
+    "images": "evalkit.monitoring.checks.images:Images",
     "operational": "evalkit.monitoring.checks.operational:Operational",
+    "perplexity": "evalkit.monitoring.checks.perplexity:Perplexity",
+    "probes": "evalkit.monitoring.checks.probes:Probes",
     "refusal": "evalkit.monitoring.checks.embedded:Refusal",
+    "stereotypes": "evalkit.monitoring.checks.stereotypes:Stereotypes",
     "suite": "evalkit.monitoring.checks.suite:GoldenSuite",
     "toxicity": "evalkit.monitoring.checks.embedded:Toxicity",
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from evalkit.monitoring.cadence import Cadence
@@ -16,6 +18,10 @@ from evalkit.monitoring.states import StateKey, States
 from judges.base import Usage, VerdictJudge
 from metrics.base import Estimate
 from registry.digests import digest
+
+if TYPE_CHECKING:
+    from evalkit.extractors.base import Extractor
+    from evalkit.monitoring.pictures import Pictures
 
 Verdict = Literal[
     "measured",
@@ -101,8 +107,38 @@ class Tools(Protocol):
         """A judge by file, shipped name, or ``suite`` for the groundedness judge of the model's suite."""
         ...
 
-    def evaluate(self, suite: str | None) -> Sequence[Any]:
-        """Stored estimates of the watched model on its suite, or the suite file of that name."""
+    def evaluate(self, suite: str | None, *, anew: bool = False) -> Sequence[Any]:
+        """Estimates of the watched model on its suite, or the suite file of that name; `anew` asks the model again."""
+        ...
+
+    def answer(self, prompts: Sequence[str], *, seed: int, generate: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What the watched model says now: ``output``, ``latency`` (seconds) and ``error`` of each prompt, in order."""
+        ...
+
+    def log_likelihoods(
+        self, model: str | None, texts: Sequence[str], settings: Mapping[str, Any]
+    ) -> Sequence[tuple[float, int]]:
+        """Negative log-likelihood in nats and scored tokens of each text under a language model; None: the watched."""
+        ...
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        """Rows of a table file below the monitor's folder."""
+        ...
+
+    def pictures(self, root: str) -> Pictures:
+        """Reads images below a folder that lies in the monitor's."""
+        ...
+
+    def extractor(self, name: str) -> Extractor:
+        """A feature extractor by name, or the ``.pt2`` file of that name below the monitor's folder."""
+        ...
+
+    def reference_features(self, dataset: str, column: str | None, extractor: str) -> NDArray[np.float32]:
+        """Features ``[m, d]`` of a dataset's images, extracted once and kept."""
+        ...
+
+    def too_late(self, check: Check, end: int) -> str:
+        """Why the model that answers now says nothing of a window that ended at `end`; empty where it does."""
         ...
 
 

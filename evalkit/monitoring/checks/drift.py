@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
 from evalkit.monitoring.checks.embedder import embed
+from evalkit.monitoring.checks.scorers import telling
 from evalkit.monitoring.fields import CATEGORY, FIELD, SLICE
 from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Strict
@@ -77,6 +78,7 @@ class Drift(Check):
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Sketches of columns for all rows and each slice; embeddings of a sample of all rows."""
         states: dict[StateKey, State] = {}
+        samples: dict[StateKey, list[str]] = {}
         notes = []
         groups = rows.groups(self.spec.slices)
         for name in self._given.columns:
@@ -91,7 +93,9 @@ class Drift(Check):
                         dependent = rows.clusters is not None and len(np.unique(rows.clusters[at])) < len(at)
                         sketch = ColumnSketch.of_numbers(values[at], part)
                         states[part, slice_] = sketch_state(_marked(sketch, dependent=dependent))
-        return Measured(states, notes=notes)
+                        shown = rows.ids[at[telling(values[at], None)]].tolist()
+                        samples |= {(f"{part}.{against}", slice_): shown for against in self.spec.against}
+        return Measured(states, samples, notes)
 
     def _numbers(self, name: str, rows: WindowRows) -> dict[str, FloatArray]:
         import pyarrow.compute as pc

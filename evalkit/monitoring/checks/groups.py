@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools
-from evalkit.monitoring.checks.scorers import SCORERS, can_score, score_rows
+from evalkit.monitoring.checks.scorers import SCORERS, can_score, score_rows, telling
 from evalkit.monitoring.rows import MISSING, OTHER, WindowRows
 from evalkit.monitoring.sampling import Drawn
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Strict
@@ -19,6 +19,7 @@ from metrics.base import Estimate, State
 from metrics.bias.disparity import disparity_of
 from metrics.errors import InputError, did_you_mean
 from metrics.statistics.moments import Moments
+from metrics.statistics.rows import estimate
 
 
 class _Settings(Strict):
@@ -72,6 +73,7 @@ class Groups(Check):
             weights = np.zeros(len(rows))
             values[drawn.rows] = score_rows(name, rows, drawn.rows)
             weights[drawn.rows] = drawn.weights
+            worst: dict[str, tuple[float, list[str]]] = {}
             for slice_, at in rows.groups(self._by).items():
                 if not slice_ or slice_.endswith((f"={MISSING}", f"={OTHER}")):
                     continue
@@ -83,6 +85,12 @@ class Groups(Check):
                 )  # fmt: skip
                 if scorer.shows:
                     samples[name, slice_] = rows.ids[own[values[own] == 1][:SHOWN_SAMPLES]].tolist()
+                scores, by = moments_in(states[name, slice_]), slice_.partition("=")[0]
+                mean = estimate(scores, scorer.quantity).value
+                if scores.numbers.n >= self._fewest and mean > worst.get(by, (-math.inf, []))[0]:
+                    worst[by] = mean, rows.ids[own[telling(values[own], name)]].tolist()
+            for by, (_, shown) in worst.items():
+                samples |= {(f"{name}.{number}.{by}", ""): shown for number in ("gap", "ratio")}
         return Measured(states, samples)
 
     def signals(self, states: States, beside: Beside) -> list[Signal]:

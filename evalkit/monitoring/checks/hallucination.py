@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from evalkit.monitoring.cadence import DAY_MS
 from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools, Verdict
+from evalkit.monitoring.fields import CHANCE
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sampling import Rows, draw, share_of_day, strata_of
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, PerDay, Span, Strict
@@ -28,8 +29,10 @@ from metrics.statistics.moments import moments_of
 from metrics.statistics.post_stratified import two_stage_rate
 from metrics.statistics.rows import Quantity, estimate
 from metrics.statistics.two_phase import Drawn, two_phase_mean
+from registry.digests import digest
 
 RATE, EMBEDDED, JUDGED, CLAIMS = "hallucination", "embedded", "judge", "claim_rate"
+LABEL_CHANCE = "label_chance"
 _ENOUGH_LABELS = 50
 _WHOLE = 1 - 1e-9
 """An answer all of whose claims are supported."""
@@ -77,11 +80,20 @@ class Hallucination(Check):
     def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
         super().__init__(spec, monitor)
         self._given = _Settings.model_validate(spec.settings or {})
+        columns = monitor.source.columns
+        self._drawn_unequally = columns.label_probability is not None or (
+            monitor.source.stream is not None and columns.label is not None
+        )
 
     @property
     def trailing(self) -> int:
         """People's labels are pooled over it."""
         return self._given.trailing
+
+    @property
+    def identity(self) -> str:
+        """Labels with a chance of their own make states of another kind."""
+        return digest({"check": super().identity, "labels": CHANCE}) if self._drawn_unequally else super().identity
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Verdicts of every stage on a sample of the rows."""
@@ -92,6 +104,11 @@ class Hallucination(Check):
         asked = self._ask(rows, at, tools)
         labels = rows.numbers("label")[at]
         columns = {"embedded": wrong, "claims": claims, "judge": asked.values, "chance": asked.chances, "label": labels}
+        notes = list(asked.notes)
+        if self._drawn_unequally:
+            columns[LABEL_CHANCE] = rows.numbers(CHANCE)[at]
+            unknown = int((~np.isnan(labels) & np.isnan(columns[LABEL_CHANCE])).sum())
+            notes += [f"{self.address}: {unknown} labels have no {CHANCE} and count in no rate"] if unknown else []
         place = np.full(len(rows), -1)
         place[at] = np.arange(len(at))
         states: dict[StateKey, State] = {}
@@ -108,7 +125,7 @@ class Hallucination(Check):
             limits[JUDGED] = "budget spent", f"{asked.spent} rows were not judged: the day's budget is spent"
         if asked.failure is not None:
             limits[JUDGED] = "failed", asked.failure
-        return Measured(states, samples, asked.notes, asked.usage, limits)
+        return Measured(states, samples, notes, asked.usage, limits)
 
     def _ask(self, rows: WindowRows, at: Rows, tools: Tools) -> _Asked:
         nothing = np.full(len(at), np.nan)
@@ -148,7 +165,7 @@ class Hallucination(Check):
             stages = self._stages(state.arrays)
             before = (beside.trailing or {}).get((RATE, slice_))
             pooled = state if before is None else merge(before, state)
-            stages[RATE] = _labelled(pooled.arrays, self.monitor.confidence) or stages[RATE]
+            stages[RATE] = labelled_rate(pooled.arrays, self.monitor.confidence) or stages[RATE]
             for key, made in stages.items():
                 found.append(Signal(key, slice_, made, *self.enough(made, slice_)))
         return found
@@ -177,10 +194,15 @@ class Hallucination(Check):
         return made
 
 
-def _labelled(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
+def labelled_rate(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
     """The rate that people would find, by every stage; None where too few of the judged rows have a label.
 
     Without a judge the embedded model's verdict is the one that labels are split by.
+
+    Args:
+        columns: of rows ``[n]``, NaN where there is nothing: ``embedded`` (unsupported claims), ``judge`` and ``label``
+            (0 or 1), ``chance`` of a row to be judged, and, where they differ, `LABEL_CHANCE` of it to be labelled.
+        confidence: two-sided level.
     """
     labels, wrong = columns["label"], columns["embedded"]
     cheap = np.where(np.isnan(wrong), np.nan, (wrong > 0).astype(float))
@@ -188,14 +210,15 @@ def _labelled(columns: Mapping[str, Any], confidence: float) -> Estimate | None:
         asked, verdicts, chances = np.arange(len(labels)), cheap, np.ones(len(labels))
     else:
         asked, verdicts, chances = np.flatnonzero(~np.isnan(columns["chance"])), columns["judge"], columns["chance"]
-    # People label some of what was judged, whatever it is: the chances of both draws differ by a common factor
-    at = asked[~np.isnan(labels[asked])]
+    # Without chances of their own, people label some of what was judged, whatever it is: a common factor. With them,
+    # neither draw knew of the other
+    labelled = chances * columns.get(LABEL_CHANCE, 1.0)
+    at = asked[~np.isnan(labels[asked]) & ~np.isnan(labelled[asked])]
     if len(at) < _ENOUGH_LABELS:
         return None
-    return two_stage_rate(
-        cheap, Drawn(asked, verdicts[asked], chances[asked]), Drawn(at, labels[at], chances[at]), confidence=confidence,
-        estimand="rate of answers in which people find an unsupported claim",
-    ).estimate  # fmt: skip
+    judged, by_people = Drawn(asked, verdicts[asked], chances[asked]), Drawn(at, labels[at], labelled[at])
+    estimand = "rate of answers in which people find an unsupported claim"
+    return two_stage_rate(cheap, judged, by_people, confidence=confidence, estimand=estimand).estimate
 
 
 def _plain(values: FloatArray, estimand: str, confidence: float) -> Estimate:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
-from evalkit.monitoring.checks.scorers import SCORERS, can_score, score_rows
+from evalkit.monitoring.checks.scorers import SCORERS, can_score, score_rows, telling
 from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, Strict
 from evalkit.monitoring.states import MOMENTS, StateKey, States, moments_in, scored, sketch_in, sketch_state
@@ -59,6 +59,7 @@ class Operational(Check):
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """States of each number that the rows have, for all rows and each slice."""
         states: dict[StateKey, State] = {}
+        samples: dict[StateKey, list[str]] = {}
         every = np.arange(len(rows))
         for name in self._names:
             if not can_score(name, rows):
@@ -69,11 +70,14 @@ class Operational(Check):
                 clusters = None if rows.clusters is None else rows.clusters[at]
                 own = values[at]
                 states[name, slice_] = scored(own, clusters=clusters, low=quantity.low, high=quantity.high)
+                shown = rows.ids[at[telling(own, name)]].tolist()
+                samples[name, slice_] = shown
                 if name in _QUANTILES:
                     states[f"{name}.quantiles", slice_] = sketch_state(ColumnSketch.of_numbers(own, name))
+                    samples |= {(f"{name}.{key}", slice_): shown for key in _QUANTILES[name]}
         for slice_, at in rows.groups(self.spec.slices).items():
             states[_ROWS, slice_] = scored(np.ones(len(at)))
-        return Measured(states)
+        return Measured(states, samples)
 
     def signals(self, states: States, beside: Beside) -> list[Signal]:
         """Means with intervals, quantiles, and the number of rows."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.monitoring.checks.base import SHOWN_SAMPLES
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sampling import Rows
 from metrics.base import FloatArray
@@ -149,3 +150,25 @@ SCORERS: Mapping[str, Scorer] = {
     "refusal": Scorer(_refused, ("output",), _rate("rate of outputs that match a refusal pattern"), True, True),
 }
 """Scores by name; a rate has the range 0 to 1."""
+
+EITHER = frozenset({"length", "words", "prompt_tokens", "output_tokens", "rows"})
+"""Numbers of which neither less nor more is worse."""
+
+
+def telling(values: FloatArray, name: str | None) -> Rows:
+    """Places of the few rows that show a number best.
+
+    Args:
+        values: one a row ``[n]``; NaN where a row has none.
+        name: of the score. Of a rate its hits are shown, of one of which more is worse the largest values; of others,
+            and without a name, both ends.
+    """
+    there = np.flatnonzero(np.isfinite(values))
+    if name is not None and SCORERS[name].quantity.high == 1.0:
+        hits: Rows = there[values[there] == 1]
+        return hits[:SHOWN_SAMPLES]
+    order: Rows = there[np.argsort(-values[there], kind="stable")]
+    if (name is not None and name not in EITHER) or len(order) <= SHOWN_SAMPLES:
+        return order[:SHOWN_SAMPLES]
+    half = SHOWN_SAMPLES // 2
+    return np.concatenate([order[:half], order[::-1][:half]])

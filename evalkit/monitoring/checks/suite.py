@@ -18,9 +18,11 @@ class _Settings(Strict):
 
     Attributes:
         name: name of the model's suite, or its file below the monitor's folder.
+        anew: whether the model is asked again for each window, as an endpoint may answer differently by then.
     """
 
     name: str = Field(min_length=1, max_length=500)
+    anew: bool = False
 
 
 class GoldenSuite(Check):
@@ -32,13 +34,15 @@ class GoldenSuite(Check):
     def __init__(self, spec: CheckSpec, monitor: MonitorSpec) -> None:
         super().__init__(spec, monitor)
         given = {"name": spec.settings} if isinstance(spec.settings, str) else spec.settings
-        self._name = _Settings.model_validate(given or {}).name
+        self._given = _Settings.model_validate(given or {})
         if monitor.model is None:
             raise InputError("a suite judges a registered model; give the monitor a `model: models:/name@champion`")
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
-        """Evaluate the model that the monitor watches; what is stored of its outputs is not generated again."""
-        stored = tools.evaluate(self._name)
+        """Evaluate the model that the monitor watches; what is stored of its outputs is generated again if asked."""
+        if self._given.anew and (late := tools.too_late(self, rows.end)):
+            return Measured(notes=[f"{self.address}: {late}"])
+        stored = tools.evaluate(self._given.name, anew=self._given.anew)
         return Measured(signals=[Signal(item.name, item.slice, item.estimate) for item in stored])
 
     def signals(self, states: States, beside: Beside) -> list[Signal]:

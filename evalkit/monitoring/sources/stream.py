@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.config import Settings
 from evalkit.ingest.buffer import Buffer, BufferedRow
-from evalkit.monitoring.fields import rows_of
+from evalkit.monitoring.fields import CHANCE, rows_of
 from evalkit.monitoring.sources.base import Chunk, Watermark
 from evalkit.monitoring.spec import Columns
 
@@ -46,7 +46,7 @@ class StreamReader:
                 times = buffer.times(self._stream, sorted({str(row.values["of"]) for row in told}))
                 waiting = [row.seq for row in told if row.values["of"] not in times][-_MOST_WAITING:]
                 rows = [_generation(row) for row in part if row.kind == "generation"]
-                rows += [_feedback(row, times[row.values["of"]]) for row in told if row.values["of"] in times]
+                rows += [self._feedback(row, times[row.values["of"]]) for row in told if row.values["of"] in times]
                 yield Chunk(rows_of(rows), {"seq": seq, "waiting": waiting})
         finally:
             buffer.close()
@@ -56,6 +56,12 @@ class StreamReader:
         if name == self._label:
             return "probability" in row.values
         return name in self._fields
+
+    def _feedback(self, row: BufferedRow, time: int) -> Mapping[str, Any]:
+        """What completes the row of a generation; a label brings the chance of its draw along."""
+        name = row.values["name"]
+        chance = {CHANCE: row.values["probability"]} if name == self._label else {}
+        return {"id": row.values["of"], "time": time, name: row.values["value"], **chance}
 
 
 def prune(settings: Settings, stream: str, watermarks: Sequence[Watermark], before: int) -> int:
@@ -77,7 +83,3 @@ def _generation(row: BufferedRow) -> Mapping[str, Any]:
         **slices, **values, "id": row.id, "time": row.event_time, "user": row.user, "version": values.get("model"),
         "ingested": row.ingested_at,
     }  # fmt: skip
-
-
-def _feedback(row: BufferedRow, time: int) -> Mapping[str, Any]:
-    return {"id": row.values["of"], "time": time, row.values["name"]: row.values["value"]}

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from evalkit.pages.charts.store import Chart, keep
+from evalkit.pages.charts.store import Chart, Link, keep
 
-__all__ = ["Chart", "keep"]
+__all__ = ["Chart", "Link", "keep"]

@@ -16,11 +16,19 @@ from typing import Any
 from evalkit.runner.shards import write_atomically
 from registry.digests import digest as digest_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised where `kinds` draws differently, so that what was drawn before is not shown."""
 MOST = 4_000
 """Files that are kept; the oldest go first, and come back with the page that shows them."""
 _NAME = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell of a table that leads somewhere."""
+
+    text: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import audit, decisions, erasures, evaluations, models, monitors, policies, records
+from evalkit.server.api import alerts, audit, decisions, erasures, evaluations, models, monitors, policies, records
 
 PREFIX = "/evalkit/api/v1"
 
@@ -19,6 +19,7 @@ for part in (
     decisions.router,
     policies.router,
     monitors.router,
+    alerts.router,
     audit.router,
     records.router,
     erasures.router,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
+from pydantic import Field
+from sqlalchemy import select
 
 from evalkit.monitoring import scheduling
 from evalkit.monitoring.cadence import parse_moment
@@ -14,14 +16,44 @@ from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject, Project
 from evalkit.server.api.routes import ConflictError, NotFoundError, new_router
-from evalkit.server.api.schema import Cursor, JobOut, Limit, MonitorOut, Page, QueuedOut, SignalOut, WindowOut
+from evalkit.server.api.schema import Cursor, In, JobOut, Limit, MonitorOut, Out, Page, QueuedOut, SignalOut, WindowOut
 from evalkit.server.identity import needs
+from metrics.errors import InputError
+from registry import audit
 from registry.actors import EVALUATOR, Actor
+from registry.database import writing
 from registry.firings import history
+from registry.outbox import BACKFILL, put
 from registry.spec import NAME
+from registry.tables import DEFAULT_WORKSPACE, OutboxRow
 from registry.workers import workers
 
 router = new_router("monitors")
+
+
+class BackfillIn(In):
+    """A range of event time, ``[start, end)``, UTC milliseconds."""
+
+    start: int = Field(ge=0, le=2**53)
+    end: int = Field(ge=0, le=2**53)
+    again: bool = Field(default=False, description="Windows that are there already, too.")
+
+
+class BackfillOut(Out):
+    """A backfill: `done`, `failed`, or null while it waits or is under way; `detail` is of its last attempt."""
+
+    key: str
+    start: int
+    end: int
+    again: bool
+    requested_by: str
+    created_at: int
+    attempts: int
+    done_at: int | None
+    outcome: str | None
+    detail: str
+
+
 Name = Annotated[str, Path(max_length=100, pattern=NAME, description="A monitor.")]
 Moment = Annotated[str | None, Query(max_length=40, description="As `2026-05-01` or `2026-05-01T06:00Z`.")]
 
@@ -86,6 +118,60 @@ def run_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(
         raise ConflictError(f"the monitor '{name}' is paused; `evalkit monitor resume {name}` first")
     key = scheduling.trigger(project.settings, store, name)
     return QueuedOut(key=key, workers=sum(one.alive for one in workers(project.engine)))
+
+
+@router.post("/monitors/{name}/pause", summary="Stop running a monitor by itself")
+def pause_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
+    """Until it is resumed; what it found stays."""
+    del actor
+    store = _store(project)
+    _known(store, name)
+    return _told(store, scheduling.pause(project.settings, store, name))
+
+
+@router.post("/monitors/{name}/resume", summary="Run a monitor by itself again")
+def resume_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
+    """Windows of the pause are computed with the next run."""
+    del actor
+    store = _store(project)
+    _known(store, name)
+    return _told(store, scheduling.resume(project.settings, store, name))
+
+
+@router.post("/monitors/{name}/backfills", status_code=202, summary="Compute the windows of a range")
+def backfill_monitor(
+    project: InProject, name: Name, body: BackfillIn, actor: Annotated[Actor, Depends(needs(EVALUATOR))]
+) -> QueuedOut:
+    """Queue those that are missing, or that an older version of the monitor computed, for whichever worker is free."""
+    monitor = _known(_store(project), name)
+    if body.end <= body.start:
+        raise InputError(f"the range ends ({body.end}) before it begins ({body.start}); both are UTC milliseconds")
+    facts = {"monitor": name, "start": body.start, "end": body.end, "again": body.again}
+    with writing(project.engine) as session:
+        audit.lock(session)
+        key = put(session, BACKFILL, {**facts, "monitor_id": monitor.id, "requested_by": actor.name})
+        audit.append(session, BACKFILL, actor=actor.name, name=name, facts={**facts, "request": key})
+    return QueuedOut(key=key, workers=sum(one.alive for one in workers(project.engine)))
+
+
+@router.get("/monitors/{name}/backfills", dependencies=[Anybody], summary="Backfills of a monitor, newest first")
+def list_backfills(project: InProject, name: Name, cursor: Cursor = None, limit: Limit = 50) -> Page[BackfillOut]:
+    """What came of those that were queued; `outcome` is null while one waits or is under way."""
+    monitor = _known(_store(project), name)
+    query = select(OutboxRow).where(
+        OutboxRow.workspace == DEFAULT_WORKSPACE, OutboxRow.kind == BACKFILL,
+        OutboxRow.body["monitor_id"].as_string() == monitor.id,
+    )  # fmt: skip
+    rows, following = paging.page(project.engine, query, OutboxRow, cursor, limit)
+    return Page(items=[_backfill(row) for row in rows], next=following)
+
+
+def _backfill(row: OutboxRow) -> BackfillOut:
+    told = {name: row.body[name] for name in ("start", "end", "again", "requested_by")}
+    return BackfillOut(
+        key=row.id, **told, created_at=row.created_at, attempts=row.attempts, done_at=row.done_at, outcome=row.outcome,
+        detail=row.log[-1]["detail"] if row.log else "",
+    )  # fmt: skip
 
 
 def _store(project: Project) -> MonitorStore:

@@ -17,30 +17,32 @@ def page(
 ) -> tuple[list[Any], str | None]:
     """Rows of a page, newest first, and the cursor of the next one."""
     if cursor is not None:
-        made, key = _decode(cursor)
+        made, key = decode(cursor)
         query = query.where(tuple_(table.created_at, table.id) < tuple_(made, key))
     query = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
     with reading(engine) as session:
         rows = list(session.scalars(query))
         session.expunge_all()
     shown = rows[:limit]
-    return shown, _encode(shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
+    return shown, encode(shown[-1].created_at, shown[-1].id) if len(rows) > limit else None
 
 
 def cut(items: list[Any], cursor: str | None, limit: int) -> tuple[list[Any], str | None]:
     """A page of a list that is short enough to be read whole, by place."""
     start = 0
     if cursor is not None:
-        start, _ = _decode(cursor)
+        start, _ = decode(cursor)
     end = start + limit
-    return items[start:end], _encode(end, "") if end < len(items) else None
+    return items[start:end], encode(end, "") if end < len(items) else None
 
 
-def _encode(number: int, key: str) -> str:
+def encode(number: int, key: str) -> str:
+    """A cursor that holds where a page ends."""
     return base64.urlsafe_b64encode(f"{number}:{key}".encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> tuple[int, str]:
+def decode(cursor: str) -> tuple[int, str]:
+    """What a cursor holds; `InputError` where it is none."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         number, _, key = text.partition(":")

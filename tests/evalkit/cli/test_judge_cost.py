@@ -71,15 +71,15 @@ def test_what_was_asked_before_tells_the_cost(project: Project) -> None:
 def test_the_first_time_lengths_of_texts_stand_in(project: Project) -> None:
     (cost,) = judges(project, SUITE)
     assert cost["basis"] == "rough" and cost["seconds"] is None
-    assert cost["requests"] == 1.25 * cost["n"], "a quarter is probed"
+    assert cost["requests"] == pytest.approx(1.32 * cost["n"]), "a third is probed"
     # the frame and the prompt of the judge alone are some hundred tokens, and the data add theirs
     assert 500 * cost["n"] < cost["tokens"] < 2_000 * cost["n"]
     assert "rough" in project.call("suite", "check", "suite.yaml").out
     (pair,) = judges(project, SUITE.replace("{judge: helpfulness}", "{judge: pairwise, baseline: answers}"))
-    assert pair["requests"] == 2 * pair["n"]
+    assert pair["requests"] == pytest.approx(2 * 1.4 * pair["n"]), "a probe asks in both orders, and of ties twice"
 
 
-@pytest.mark.parametrize(("probe", "requests"), [("off", 1.0), ("suspicious", 1.25), ("always", 2.0)])
+@pytest.mark.parametrize(("probe", "requests"), [("off", 1.0), ("suspicious", 1.32), ("always", 2.0)])
 def test_the_probe_asks_more(project: Project, probe: str, requests: float) -> None:
     (cost,) = judges(project, SUITE.replace("{judge: helpfulness}", f"{{judge: helpfulness, probe: {probe}}}"))
     assert cost["requests"] == pytest.approx(requests * cost["n"])

@@ -196,24 +196,24 @@ def test_the_policy_stops_a_script_that_got_in(records, card, chromium, tmp_path
 
 def test_images_are_decoded_and_encoded_again(records):
     source = records.png(50)
-    data, tiny = html._reencoded(source + b"<script>appended</script>")
+    data, tiny = html.reencoded(source + b"<script>appended</script>")
     assert tiny and b"script" not in data
     assert Image.open(io.BytesIO(data)).tobytes() == Image.open(io.BytesIO(source)).tobytes()
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
 def test_unreadable_images_are_named_so(data):
-    assert html._reencoded(data) is None
+    assert html.reencoded(data) is None
 
 
 def test_huge_images_are_not_decoded():
     buffer = io.BytesIO()
     Image.new("1", (5000, 5000)).save(buffer, "PNG")
-    assert html._reencoded(buffer.getvalue()) is None
+    assert html.reencoded(buffer.getvalue()) is None
 
 
 def test_large_images_are_scaled_down(records):
-    data, tiny = html._reencoded(records.png(10, 500))
+    data, tiny = html.reencoded(records.png(10, 500))
     assert not tiny and Image.open(io.BytesIO(data)).size == (192, 192)
 
 

@@ -16,6 +16,8 @@ PAIR = Sample("s", "good answer", "p", others=("bad answer",))
 
 
 def _pairwise(desk, **settings):
+    # Scripts prefer a word or a place whatever was asked, which is what the probe suspects
+    settings = {"probe": "off", **settings}
     return judges.Judge("pair", "pairwise", None, "{{ prompt }} {{ answers }}", desk=desk, **settings)
 
 

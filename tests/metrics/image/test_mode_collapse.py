@@ -38,8 +38,8 @@ def test_a_collapsed_generator_loses_modes():
 
 def test_the_interval_covers_the_value_of_a_block(monkeypatch):
     reference = drawn(0, 1000)
-    known = modes_module._modes_of(reference, 8, 3)  # every round's reference and seed are the same
-    monkeypatch.setattr(modes_module, "_modes_of", lambda *_: known)
+    known = modes_module.modes_of(reference, 8, 3)  # every round's reference and seed are the same
+    monkeypatch.setattr(modes_module, "modes_of", lambda *_: known)
     monkeypatch.setattr(modes_module, "_duplicates", lambda *_: 0.0)  # no part of the interval, and all pairs' cost
     weights = np.array([0.4, 0.2, 0.2, 0.1, 0.1, 0, 0, 0])
     truth = mode_collapse(reference, drawn(1, 60_000, weights), modes=8, block=40, seed=3)["value"].value

@@ -9,13 +9,18 @@ import pytest
 
 from evalkit.jobs.launching import shut_down
 from evalkit.monitoring import api
+from evalkit.worker.backfills import Backfills
+from evalkit.worker.loop import Worker
+from registry import audit
 from registry.firings import claim
+from registry.outbox import BACKFILL, DROPPED, Outbox
 
 DAY = 86_400_000
 START = 1_777_593_600_000
 MONITOR = """\
 monitor: prod
 source: {files: rows.jsonl, columns: {id: id, time: time, output: output, slices: [language]}}
+retention: {raw: 9000d}
 """
 
 
@@ -80,3 +85,57 @@ def test_a_run_is_queued_for_workers(monitored: Any):
     api.pause("prod", settings=monitored.project.settings)
     refused = monitored.request("POST", "/monitors/prod/run", "evaluator")
     assert (refused.status_code, refused.json()["error"]) == (409, "conflict")
+
+
+def _backfilled(served: Any, **how: Any) -> tuple[dict[str, Any], list[str]]:
+    """The newest backfill after a worker was there, and what it said."""
+    said: list[str] = []
+    work = Backfills(served.project.engine, served.project.settings, schedule=(0.0,), say=said.append, **how)
+    Worker([work], poll=0.02, say=said.append).run(once=True)
+    return _backfills(served)[0], said
+
+
+def _backfills(served: Any) -> list[Any]:
+    return _items(served, "/monitors/prod/backfills")
+
+
+def test_a_range_is_computed_by_a_worker(monitored: Any, tmp_path: Any):
+    row = {"id": "late", "time": START + 3 * DAY, "output": "x", "language": "en"}
+    with (tmp_path / "rows.jsonl").open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    body = {"start": START, "end": START + 4 * DAY}
+    queued = monitored.request("POST", "/monitors/prod/backfills", "evaluator", "eva", json=body)
+    assert (queued.status_code, queued.json()["workers"]) == (202, 0), queued.text
+    (waiting,) = _backfills(monitored)
+    assert (waiting["key"], waiting["outcome"], waiting["requested_by"]) == (queued.json()["key"], None, "eva")
+    assert len(_items(monitored, "/monitors/prod/windows")) == 3
+    done, _ = _backfilled(monitored)
+    assert (done["outcome"], done["detail"]) == ("done", "1 windows")
+    assert [window["rows"] for window in _items(monitored, "/monitors/prod/windows")] == [40, 40, 40, 1]
+    (entry,) = [e for e in audit.export(monitored.project.engine) if e["kind"] == "monitor.backfill"]
+    assert (entry["actor"], entry["facts"]["request"]) == ("eva", done["key"])
+    wrong = monitored.request("POST", "/monitors/prod/backfills", "evaluator", json={"start": 5, "end": 5})
+    assert (wrong.status_code, wrong.json()["error"]) == (422, "invalid")
+    assert len(_backfills(monitored)) == 1
+
+
+def test_a_range_that_fails_is_told(monitored: Any, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("evalkit.monitoring.running.run_monitor", broken)
+    body = {"start": START, "end": START + DAY}
+    assert monitored.request("POST", "/monitors/prod/backfills", "evaluator", json=body).status_code == 202
+    failed, said = _backfilled(monitored)
+    assert (failed["outcome"], failed["attempts"], failed["detail"]) == ("failed", 2, "OSError: the disk is full")
+    assert "failed for good" in said[-1]
+
+
+def test_a_range_of_a_removed_monitor_is_dropped(monitored: Any):
+    body = {"start": START, "end": START + DAY}
+    assert monitored.request("POST", "/monitors/prod/backfills", "evaluator", json=body).status_code == 202
+    api.remove("prod", settings=monitored.project.settings)
+    work = Backfills(monitored.project.engine, monitored.project.settings, say=lambda _: None)
+    Worker([work], poll=0.02, say=lambda _: None).run(once=True)
+    (item,) = Outbox(monitored.project.engine).items(BACKFILL)
+    assert (item.outcome, item.log[-1]["detail"]) == (DROPPED, "the monitor was removed")
