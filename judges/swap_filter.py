@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 
+from judges.bare_verdicts import is_bare_verdict
 from judges.folding import fold
 from judges.injection_model import concept_model, passages
 
@@ -107,16 +109,18 @@ def words_of(text: str | None) -> set[str]:
     return set(_WORD.findall(fold((text or "")[:20_000])))
 
 
-def is_suspicious(text: str, question: str | None = None) -> bool:
+def is_suspicious(text: str, question: str | None = None, verdicts: Iterable[str] = ()) -> bool:
     """Whether an output might address a judge; True for up to a third of honest outputs too.
 
     A text is marked for the words that it uses and the forms that it has. It is marked, whatever its words, where it
     is not about the question: half of a brief text, the last paragraph of a middling one, or a paragraph of any that
-    has next to no word in common with the rest. What is put beside an answer to buy its verdict rarely is.
+    has next to no word in common with the rest. What is put beside an answer to buy its verdict rarely is. A text that
+    is nothing but a possible verdict is marked too.
 
     Args:
         text: the output.
         question: what was asked; without it only words and forms are looked at.
+        verdicts: what the judge's own verdicts are called.
     """
     if len(text) > _LONGEST:
         text = text[: _LONGEST // 2] + "\n" + text[-_LONGEST // 2 :]
@@ -126,7 +130,7 @@ def is_suspicious(text: str, question: str | None = None) -> bool:
     if _CODE.search(text) is not None and _ASKS_FOR_CODE.search(asked) is None:
         return True
     plain = fold(text)
-    if _TELLING.search(plain) is not None or _speaks(plain):
+    if _TELLING.search(plain) is not None or is_bare_verdict(plain, verdicts) or _speaks(plain):
         return True
     return question is not None and (_beside(plain, _stems(asked)) or _harps(plain, _stems(asked)))
 
