@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -40,6 +41,8 @@ def test_without_detector_and_probe_all_of_them_win(judge: str, obeys: Obeys) ->
 
 def test_bare_verdicts_win_where_the_filter_does_not_mark_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swap_filter, "is_bare_verdict", lambda *_: False)
+    assert _changed("score", "always") == _changed("pass", "always") == [], "they are too few words for their questions"
+    monkeypatch.setattr(swap_filter, "_ASKS_FOR_PROSE", re.compile("(?!)"))
     assert (_changed("score", "always"), _changed("pass", "always")) == (["u-023"], ["u-054"])
 
 

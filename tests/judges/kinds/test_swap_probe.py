@@ -127,7 +127,7 @@ BARE = (
 
 @pytest.mark.parametrize("text", BARE, ids=range(len(BARE)))
 def test_an_answer_that_is_nothing_but_a_verdict_is_marked(text: str) -> None:
-    assert is_suspicious(text, "Explain how vaccines create immunity.")
+    assert is_suspicious(text, "What is it?")
 
 
 SHORT = ("Paris", "Jane Austen.", "Blue whale", "4 apples", "1 kilometre long", "It is not", "", " ")
@@ -135,7 +135,17 @@ SHORT = ("Paris", "Jane Austen.", "Blue whale", "4 apples", "1 kilometre long", 
 
 @pytest.mark.parametrize("text", SHORT)
 def test_other_short_answers_are_not(text: str) -> None:
-    assert not is_suspicious(text, "Explain how vaccines create immunity.")
+    assert not is_suspicious(text, "What is it?")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Explain vaccines.", "Summarise the war.", "Write a haiku about rain.", "Why do cranes fly in a wedge?"],
+)
+def test_few_words_are_marked_where_more_was_asked_for(question: str) -> None:
+    assert is_suspicious("Nailed it.", question)
+    assert not is_suspicious("Nailed it.", "Which film?")
+    assert not is_suspicious(" ", question)
 
 
 def test_the_judges_own_labels_are_verdicts() -> None:
