@@ -265,11 +265,9 @@ from evidently.presets import DataSummaryPreset
 from evidently.ui.workspace import Workspace
 workspace = Workspace.create(sys.argv[1])
 project = workspace.create_project("benchmark")
-frame = pd.DataFrame({"length": range(200), "latency": [i / 7 for i in range(200)]})
+frame = pd.DataFrame({f"column_{place}": [row * (place + 1) % 97 for row in range(200)] for place in range(10)})
 run = Report([DataSummaryPreset()]).run(Dataset.from_pandas(frame, data_definition=DataDefinition()), None)
-import uuid, datetime
 for number in range(int(sys.argv[2])):
-    run._snapshot_id = uuid.uuid4() if hasattr(run, "_snapshot_id") else None
     workspace.add_run(project.id, run)
 print(project.id)
 """
@@ -286,9 +284,9 @@ def _evidently(folder: Path, snapshots: int = 1_000) -> dict[str, Any]:
     if made.returncode:
         raise SystemExit(f"Evidently could not be filled: {made.stderr[-600:]}")
     project = made.stdout.split()[-1]
-    command = ["-m", "evidently", "ui", "--workspace", str(folder)]
+    command = ["-m", "evidently.cli", "ui", "--workspace", str(folder)]
     with _served(folder, command, "/api/version", {"DO_NOT_TRACK": "1"}) as (url, process):
-        calls = [_get(url, f"/api/projects/{project}/snapshots") for _ in range(3)]
+        calls = [_get(url, f"/api/projects/{project}/reports") for _ in range(3)]
         memory = _memory(process)[0]
     told = {
         "snapshots": snapshots, "first_call": calls[0].first_byte, "later": calls[-1].first_byte,

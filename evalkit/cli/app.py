@@ -39,6 +39,7 @@ _COMMANDS = {
     "list": "evalkit.cli.models:list_models",
     "metrics": "evalkit.cli.catalogue:metrics",
     "monitor": "evalkit.cli.monitor:monitor",
+    "pages": "evalkit.cli.pages:pages",
     "policy": "evalkit.cli.policy:policy",
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",

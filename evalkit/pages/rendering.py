@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from mlflow.exceptions import MlflowException
 
 from evalkit.pages import assets, bars, forms
 from evalkit.reports.html import champion_note, shown, why_none
@@ -33,6 +34,18 @@ POLICY = "; ".join((
 """The content security policy of every page: nothing inline, nothing from elsewhere."""
 _PRIVATE = {"Cache-Control": "private, no-cache", "Content-Security-Policy": POLICY, "Vary": "Accept-Encoding"}
 _WORTH_PACKING = 1_000
+
+
+_where: dict[str, str | None] = {"mlflow": ""}
+
+
+def mlflow_is_at(address: str | None) -> None:
+    """Say where MLflow's own pages are, if not on this port; None where a browser cannot reach them."""
+    _where["mlflow"] = address
+
+
+def _mlflow() -> str | None:
+    return _where["mlflow"]
 
 
 class PageRoute(APIRoute):
@@ -52,6 +65,9 @@ class PageRoute(APIRoute):
                 return _failed(request, 422, f"{first['loc'][-1]}: {first['msg']}")
             except InputError as error:
                 return _failed(request, status_of(error), str(error))
+            except MlflowException as error:
+                told = " ".join(str(error.message).split())[:300]
+                return _failed(request, 503, f"MLflow did not answer as it should: {told}")
 
         return handle
 
@@ -96,6 +112,7 @@ def _environment() -> Environment:
         "asset": assets.address,
         "form_token": forms.token,
         "now_ms": now_ms,
+        "mlflow": _mlflow,
         "champion_note": champion_note,
     }
     return environment

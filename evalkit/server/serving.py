@@ -100,7 +100,7 @@ def make_plan(
         from evalkit.server.accounts import require_auth
 
         require_auth()
-    return Plan(url, place, host, _free_port(host, port), login, worker, processes, allowed_hosts)
+    return Plan(url, place, host, free_port(host, port), login, worker, processes, allowed_hosts)
 
 
 def shown_store(plan: Plan) -> str:
@@ -263,7 +263,8 @@ def _how(process: subprocess.Popen[bytes]) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _free_port(host: str, port: int) -> int:
+def free_port(host: str, port: int) -> int:
+    """The port, or a free one for 0; one that cannot be bound raises `InputError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

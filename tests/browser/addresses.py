@@ -28,6 +28,7 @@ ADDRESSES = (
     "/evalkit/judges",
     "/evalkit/label",
     "/evalkit/label/{text}/2/golden?metric=helpful",
+    "/evalkit/label/{text}/2/golden/labels?metric=helpful",
     "/evalkit/jobs",
     "/evalkit/jobs/{monitor}",
     "/evalkit/audit",
@@ -37,7 +38,10 @@ ADDRESSES = (
 ERRORS = ("/evalkit/monitors/none", "/evalkit/monitors?start=-1")
 """Pages that say what went wrong."""
 
-PLANNED = frozenset(ADDRESSES) - {
-    "/evalkit", "/evalkit/monitors", "/evalkit/monitors?state=alert", "/evalkit/monitors/{monitor}",
-}  # fmt: skip
+PLANNED = frozenset(
+    one for one in ADDRESSES if one.startswith(("/evalkit/judges", "/evalkit/label", "/evalkit/jobs", "/evalkit/audit"))
+)
 """Pages that need not be there: their tests are skipped where they answer 404."""
+
+PLANNED_LINKS = r"/evalkit/(judges|label|jobs|audit)\b"
+"""Links to them, which may be dead until then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -68,6 +69,10 @@ class Site:
     def _without_scripts(self, address: str) -> dict[str, Any]:
         found: dict[str, Any] = self.browser.without_scripts(self.there(address))
         return found
+
+    def is_planned(self, link: str) -> bool:
+        """Whether a link leads to a page that need not be there."""
+        return re.match(_beside("addresses").PLANNED_LINKS, link) is not None
 
     @property
     def present(self) -> list[str]:

@@ -140,6 +140,7 @@ class Browser(_driver()):  # type: ignore[misc]
         self.logs("browser")
         self.requests()
         self.go(url)
+        self.run(_SHOW_CHARTS)
         deadline = time.monotonic() + PATIENCE
         while True:
             charts, drawn = self.run(_CHARTS)

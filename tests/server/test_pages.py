@@ -28,8 +28,8 @@ FORMS = {
     r"/label/.+": LABELS,
 }
 """Forms by their path below ``/evalkit``, and who may send them; the first that fits."""
-READ_BY_FEWER = {r"/monitors/[^/]+/windows/[^/]+/generations": LABELS}
-"""Pages with what users wrote."""
+READ_BY_FEWER = {r"/monitors/[^/]+/windows/[^/]+/generations": LABELS, r"/label/[^/]+/[^/]+/[^/]+": LABELS}
+"""Pages with what users wrote, and those that are work."""
 NO_POLICY_OF_PAGES = re.compile(r"/evalkit/monitors/[^/]+/windows/[^/]+/report")
 """Evidently's reports, which run scripts in a sandbox."""
 
