@@ -3,13 +3,21 @@
     EVALKIT_TEST_DATA=FOLDER python -m benchmarks.injection [--json FILE] [--list]
     python -m benchmarks.injection --attacks FILE   # JSON lines, end to end (`benchmarks.injection_file`)
 
-Three hands wrote the attacks: two without having read the detector, the other its author. The judge behind the guard
+Four hands wrote the attacks: three without having read the detector, the other its author. The judge behind the guard
 obeys whatever a text asks of it (`tests.judges.obeying_judge`), which no real model does every time. Honest outputs are
 those of five real models (`alpaca_*`), and 46 that look like attacks and are none.
 
-First runs, before anybody improved the detector with a hand's attacks: of the first unread hand's 127 it flagged 98,
-and 29 changed a verdict unflagged. Of the next unread hand's 90 the rules flagged 46, and 14 changed a verdict; with
-the learned line as it was that day, 62 and 6. What is printed now is what it does since it was improved with them all.
+First run of each unread hand, before anybody improved anything with its attacks:
+
+- 127: the rules flagged 98, and 29 changed a verdict unflagged.
+- 90: the rules flagged 46, and 14 changed a verdict; with the learned line as it was that day, 62 and 6.
+- 100 (`attacks_fourth`): the detector flagged 60; by itself it would have let 20 through, where every pair that it did
+  not flag counts. With default settings, thus with the swap probe, of a model that obeys what it understands 60 were
+  flagged by the detector, 5 by the probe, and 0 changed a verdict unflagged; of a model that obeys every attack without
+  reading it, 60 by the detector, 38 by the probe, and 2 changed one: the answers "5." and "true".
+
+What is printed is what is so today: rules and learned line were improved with the first two hands, the probe's filter
+with all three. Without `--attacks` it is the detector alone.
 """
 
 from __future__ import annotations
@@ -30,6 +38,7 @@ from judges.clients.base import Reply
 from judges.injection import find_injection
 from judges.opening import Judge
 from tests.judges.attack import CAPITAL, Attack
+from tests.judges.attacks_fourth import FOURTH_HAND
 from tests.judges.attacks_red import RED_HAND
 from tests.judges.attacks_third import THIRD_HAND
 from tests.judges.benign_hard import BENIGN_HARD
@@ -146,8 +155,10 @@ def main() -> None:
     hands = [
         measure("without having read the detector", RED_HAND),
         measure("by a second hand that had not read it", THIRD_HAND),
+        measure("by a third hand that had not read it", FOURTH_HAND),
         measure("by the author of the detector", AUTHOR_HAND),
     ]
+    print("the detector alone, without the swap probe:")
     for hand in hands:
         print(
             f"{hand.name}: {hand.flagged} of {hand.attacks} attacks flagged, "

@@ -1,8 +1,8 @@
-"""Make the documentation's screenshots from the demo's store: MLflow's own pages, and scorecards.
+"""Make the documentation's screenshots from the demo's store: MLflow's pages, scorecards, and evalkit's own pages.
 
     python docs/make_screenshots.py --tracking-uri sqlite:///demo-output/seed-0/.evalkit/mlflow.db --out docs/images
 
-Starts an MLflow server on a free port (unless the URI is one already) and a chromedriver, waits until each page has
+Starts an evalkit server on a free port (unless the URI is one already) and a chromedriver, waits until each page has
 drawn its data, and ends both. Needs the binaries ``chromium`` and ``chromedriver``; speaks WebDriver over plain HTTP.
 """
 
@@ -25,12 +25,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from PIL import Image
 
 WAIT = 40.0
 _CLOSE_ASSISTANT = "document.querySelectorAll('button[aria-label=Close]').forEach(button => button.click())"
+_DRAWN = """
+return [...document.querySelectorAll('[data-chart]')].every(
+  chart => chart.getBoundingClientRect().top > innerHeight || chart.querySelector('svg'))
+"""
 _NO_ASSISTANT = """
 let part = document.elementFromPoint(innerWidth - 48, innerHeight - 36);
 while (part && getComputedStyle(part).position !== 'fixed') part = part.parentElement;
@@ -40,12 +44,12 @@ if (part && part.id !== 'root') part.style.visibility = 'hidden';
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: which page of which model version."""
+    """One picture: which page of which model version; a `page` that begins with a slash is one of evalkit's own."""
 
     name: str
     model: str
     version: int
-    page: Literal["version", "run", "artifact", "rows", "scorecard"]
+    page: str
     dark: bool = False
     height: int = 1000
     width: int = 1280
@@ -59,6 +63,10 @@ SHOTS = (
     Shot("run-rows", "docs-bot", 2, "rows", width=1440),
     Shot("scorecard", "digits-gan", 2, "scorecard", height=1750),
     Shot("scorecard-dark", "docs-bot", 2, "scorecard", dark=True, height=1500),
+    Shot("page-overview", "docs-bot", 2, "/evalkit", height=960),
+    Shot("page-version", "digits-gan", 2, "/evalkit/models/digits-gan/2", height=1250),
+    Shot("page-monitor", "docs-bot", 2, "/evalkit/monitors/docs-bot-prod", height=1500),
+    Shot("page-compare", "docs-bot", 2, "/evalkit/compare?versions=docs-bot/2,docs-bot/1", dark=True, height=1500),
 )
 
 
@@ -77,6 +85,7 @@ def main() -> None:
             address, expected = page(url, shot, Path(folder))
             driver.view(shot.width, shot.height, dark=shot.dark)
             driver.open(address, expected)
+            wait_for_charts(driver)
             target = arguments.out / f"{shot.name}.png"
             target.write_bytes(smaller(driver.screenshot()))
             print(f"{target}  {target.stat().st_size // 1000} kB")  # noqa: T201
@@ -86,6 +95,8 @@ def page(url: str, shot: Shot, folder: Path) -> tuple[str, str]:
     """Address of a page, and a text that shows that it is drawn."""
     from mlflow import MlflowClient
 
+    if shot.page.startswith("/"):
+        return f"{url}{shot.page}", "evalkit"
     client = MlflowClient(url, url)
     found = client.get_model_version(shot.model, str(shot.version))
     if shot.page == "version":
@@ -102,6 +113,13 @@ def page(url: str, shot: Shot, folder: Path) -> tuple[str, str]:
     return run + where, expected
 
 
+def wait_for_charts(driver: Driver) -> None:
+    """Wait until every chart in view answers to the pointer; other pages have none."""
+    end = time.monotonic() + WAIT
+    while not driver.run(_DRAWN) and time.monotonic() < end:
+        time.sleep(0.3)
+
+
 def smaller(png: bytes) -> bytes:
     """The same picture with a palette of 256 colours."""
     buffer = io.BytesIO()
@@ -112,15 +130,14 @@ def smaller(png: bytes) -> bytes:
 
 @contextmanager
 def server(tracking_uri: str) -> Iterator[str]:
-    """An MLflow server on the given store, ended afterwards; a URL is used as it is."""
+    """An `evalkit server` on a project's store, ended afterwards; a URL is used as it is."""
     if tracking_uri.startswith(("http://", "https://")):
         yield tracking_uri.rstrip("/")
         return
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with ended(command, environment):
+    project = Path(tracking_uri.removeprefix("sqlite:///")).resolve().parents[1]  # beside its folder .evalkit
+    command = [sys.executable, "-m", "evalkit.cli", "server", "--no-jobs", "--port", str(port)]
+    with ended(command, os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}, project):
         url = f"http://127.0.0.1:{port}"
         answers(f"{url}/health")
         yield url
@@ -209,10 +226,10 @@ class Driver:
 
 
 @contextmanager
-def ended(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+def ended(command: list[str], environment: dict[str, str], folder: Path | None = None) -> Iterator[None]:
     """A process that is ended, and waited for, whatever happens."""
     process = subprocess.Popen(  # noqa: S603 (our own commands)
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield

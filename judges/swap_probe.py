@@ -53,7 +53,7 @@ def to_probe(definition: Definition, question: str | None, text: str) -> bool:
     """Whether a good verdict on a text as the answer to a question is to be asked for once more."""
     if definition.probe == "off" or not definition.swappable:
         return False
-    return definition.probe == "always" or is_suspicious(text, question)
+    return definition.probe == "always" or is_suspicious(text, question, definition.values)
 
 
 class Questions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,6 +29,7 @@ _TEXT = 1_500
 """Characters of a text in the gallery; a sample's own page has more."""
 _MOST_VALUES = 200
 _MOST_ROWS = 50_000
+_KEPT_SECONDS = 600
 _INJECTION, _LATENCY = "injection", "latency"
 
 
@@ -230,7 +232,8 @@ def answers_of(project: Project, version: ModelVersion, evaluation: Evaluation, 
     told = task.record["data"]
     if told is None or task.pictures or told["rows"] > _MOST_ROWS or evaluation.details.get("submission") is not None:
         return None
-    return _answers(_Key(project, version), version.suite_digest, task.name, told["digest"])
+    # What was erased from the data must not live on in a cache
+    return _answers(_Key(project, version), int(time.monotonic() // _KEPT_SECONDS), task.name, told["digest"])
 
 
 class _Key:
@@ -238,16 +241,17 @@ class _Key:
 
     def __init__(self, project: Project, version: ModelVersion) -> None:
         self.project, self.version = project, version
+        self._identity = (version.id, version.suite_digest)
 
     def __hash__(self) -> int:
-        return hash(self.version.id)
+        return hash(self._identity)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.version.id == other.version.id
+        return isinstance(other, _Key) and self._identity == other._identity
 
 
 @lru_cache(maxsize=8)
-def _answers(key: _Key, _: str, task: str, digest: str) -> Answers | None:
+def _answers(key: _Key, _: int, task: str, digest: str) -> Answers | None:
     from evalkit.runner.sources import read_sources
 
     registry, settings = key.project.registry, key.project.settings

@@ -98,7 +98,7 @@ def generations(
     With `row` that one alone, as whole as a page can be.
     """
     store, found = monitor_data.known(project, name)
-    _, revisions = revisions_of(project.engine, found, start, cadence)
+    _, revisions = revisions_of(store, found, start, cadence)
     definition = monitor_data.definition_of(store, found)
     samples = samples_of(project.engine, revisions[0].id, check, key, slice_) if check else []
     behind = Behind()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from evalkit.server.api.models import read_suite
 from evalkit.server.api.routes import NotFoundError
+from metrics.base import PRIMARY, Direction, Estimate
 from registry import records
 from registry.current import counting
 from registry.database import reading
@@ -28,7 +29,7 @@ from registry.tables import (
 
 MOST = 50
 """Evaluations, decisions, approvals or promotions on a page; older ones are in the audit."""
-MOST_SLICES = 300
+MOST_SLICES, WORST_SLICES = 300, 8
 MOST_LINES = 60
 """Estimates on a page; the others are a slice or a task away."""
 
@@ -171,6 +172,30 @@ def slices(engine: Engine, evaluation: Evaluation) -> list[str]:
     query = select(EstimateRow.slice).where(EstimateRow.evaluation_id == evaluation.id, EstimateRow.slice != "")
     with reading(engine) as session:
         return list(session.scalars(query.distinct().order_by(EstimateRow.slice).limit(MOST_SLICES)))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLine:
+    """An estimate on one slice."""
+
+    slice: str
+    estimate: Estimate
+
+
+def worst_slices(engine: Engine, evaluation: Evaluation, name: str, direction: Direction) -> list[SliceLine]:
+    """The slices in which a number (``task/metric.key``) is worst, at most `WORST_SLICES`; none without a direction."""
+    task, _, rest = name.partition("/")
+    metric, _, key = rest.partition(".")
+    order = {"higher": EstimateRow.value.asc(), "lower": EstimateRow.value.desc()}.get(direction)
+    if order is None:
+        return []
+    query = select(EstimateRow).where(
+        EstimateRow.evaluation_id == evaluation.id, EstimateRow.task == task, EstimateRow.metric == metric,
+        EstimateRow.key == (key or PRIMARY), EstimateRow.slice != "", EstimateRow.value.is_not(None),
+    )  # fmt: skip
+    with reading(engine) as session:
+        rows = session.scalars(query.order_by(order, EstimateRow.slice).limit(WORST_SLICES))
+        return [SliceLine(row.slice, Estimate.from_json(row.record)) for row in rows]
 
 
 def beside(engine: Engine, champion: ModelVersion, evaluation: Evaluation) -> Evaluation | None:

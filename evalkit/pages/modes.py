@@ -1,4 +1,4 @@
-"""The images behind a rule on a whole set: reference modes that are missing, beside near-duplicates.
+"""The images behind a rule on a whole set: what of the reference is missed, near-duplicates, and copies.
 
 Found once from stored features, then kept in a file: what it stands on never changes.
 """
@@ -55,17 +55,30 @@ class GroupView:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyView:
+    """An output and the reference image that it is nearest to (None where that is not at hand).
+
+    `closeness` is relative to the distance from that image to its own neighbour.
+    """
+
+    generated: int
+    image: int | None
+    closeness: float
+
+
+@dataclass(frozen=True, slots=True)
 class Modes:
     """What is shown; `key` finds the kept images."""
 
     key: str
     missed: tuple[MissedView, ...]
     groups: tuple[GroupView, ...]
+    copies: tuple[CopyView, ...]
 
     @property
     def places(self) -> set[int]:
         """Places of all outputs that are shown."""
-        return {place for group in self.groups for place in group.generated}
+        return {place for group in self.groups for place in group.generated} | {one.generated for one in self.copies}
 
     @property
     def share(self) -> float:
@@ -106,24 +119,30 @@ def reference_image(home: Path, key: str, place: int) -> bytes | None:
 def _find(
     project: Project, version: ModelVersion, evaluation: Evaluation, task: StoredTask, kept: str
 ) -> dict[str, Any] | None:
-    from metrics.image.examples import missed_groups, repetitions
+    from metrics.image.examples import closest_copies, missed_groups, repetitions
 
     generated, places = _generated(task)
     reference, origins = _reference(task, kept)
     if len(reference) < 20 or len(generated) < 2 or reference.shape[1] != generated.shape[1]:
         return None
     missed = missed_groups(reference, generated)
-    wanted = [origins[i] for group in missed for i in group.reference]
+    copies = closest_copies(reference, generated)
+    wanted = [origins[i] for group in missed for i in group.reference] + [origins[one.reference] for one in copies]
     images = _keep_images(project, version, evaluation, task, wanted)
     return {
         "missed": [[group.share, [origins[i] for i in group.reference if origins[i] in images]] for group in missed],
         "groups": [[[places[i] for i in one.generated], one.closeness] for one in repetitions(reference, generated)],
+        "copies": [
+            [places[one.generated], place if (place := origins[one.reference]) in images else None, one.closeness]
+            for one in copies
+        ],
     }
 
 
 def _read(key: str, found: Mapping[str, Any]) -> Modes:
     missed = tuple(MissedView(share, tuple(images)) for share, images in found["missed"])
-    return Modes(key, missed, tuple(GroupView(tuple(its), closeness) for its, closeness in found["groups"]))
+    groups = tuple(GroupView(tuple(its), closeness) for its, closeness in found["groups"])
+    return Modes(key, missed, groups, tuple(CopyView(*one) for one in found["copies"]))
 
 
 def _has_state(record: Mapping[str, Any]) -> bool:

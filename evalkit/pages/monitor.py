@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
@@ -97,7 +98,8 @@ class Windows:
     """The windows themselves, and what they cost."""
 
     shown: Range
-    charts: Sequence[Chart] = ()
+    rows: Chart | None = None
+    spent: Chart | None = None
     checked: int = 0
     met: int = 0
     broken: Sequence[Broken] = ()
@@ -112,7 +114,6 @@ class Gathered:
     views: Sequence[View] = ()
     now: Sequence[Point] = ()
     worst: Sequence[Worst] = ()
-    alerting: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
     windows: Windows | None = None
 
 
@@ -132,7 +133,7 @@ def monitor(
     gathered = looker.gather(chosen)
     return page(
         request, "monitor.html", standing=standing(project, store, found, definition), checks=looker.checks, ask=ask,
-        chosen=chosen, gathered=gathered, slices=looker.slices(), where=Addresses(name),
+        chosen=chosen, gathered=gathered, slices=looker.slices(), where=looker.where,
         size=monitor_sections.FEATURES, may_act=intent().actor.may(EVALUATOR), queued=queued,
     )  # fmt: skip
 
@@ -170,10 +171,11 @@ class _Looker:
     def __init__(self, project: Project, found: MonitorRecord, definition: Definition | None, ask: Ask) -> None:
         self._project, self._monitor, self._ask = project, found, ask
         self._engine, self._home = project.engine, project.settings.home
-        self._where = Addresses(found.name)
         self._ranges: dict[str | None, Range] = {}
         self._every = definition.spec.cadence.text if definition is not None else None
         self.checks = _checks(definition) if definition is not None else self._found()
+        odd = {one.address: one.cadence for one in self.checks if self._every and one.cadence != self._every}
+        self.where = Addresses(found.name, odd)
 
     def _found(self) -> list[Looked]:
         """The checks that the newest window has, where the monitor's file cannot be read any more."""
@@ -223,7 +225,7 @@ class _Looker:
                 now += monitor_data.of_window(self._engine, newest.id)
         return Gathered(
             [one for one in views if one.shown.windows], [one for one in now if not one.slice][:_NOW],
-            monitor_sections.worst(now), monitor_data.alerting_now(self._engine, self._monitor.id),
+            monitor_sections.worst(now),
             self.windows(whole=False),
         )  # fmt: skip
 
@@ -263,14 +265,16 @@ class _Looker:
         ]
         width = monitor_sections.HALF if most == 2 and len(keys) > 1 else None
         given = Numbers(check.address, slice_, keys, points, heard, events)
-        drawn = monitor_sections.plots(self._home, self._where, given, width=width)
-        return View(check, shown, known, drawn, monitor_sections.table(self._where, given) if points else None)
+        drawn = monitor_sections.plots(self._home, self.where, given, width=width)
+        return View(
+            check, shown, known, drawn, monitor_sections.table(self.where, given, shown.windows) if points else None
+        )
 
     def _forest(self, check: Looked) -> View:
         shown = self._range(check.cadence)
         newest = next((one for one in reversed(shown.windows) if one.status == "ok"), None)
         found = monitor_data.of_window(self._engine, newest.id, check=check.address) if newest is not None else []
-        return View(check, shown, forests=monitor_sections.forests(self._home, self._where, found), at=newest)
+        return View(check, shown, forests=monitor_sections.forests(self._home, self.where, found), at=newest)
 
     def _heat(self, check: Looked, slice_: str, against: str = "") -> View:
         shown = self._range(check.cadence)
@@ -280,9 +284,7 @@ class _Looker:
             self._engine, self._monitor.id, check.address, slice_=slice_, since=shown.since,
             until=shown.newest.start if shown.newest is not None else 0,
         )  # fmt: skip
-        drawn = monitor_sections.heat(
-            self._where, shown, check.cadence, points, heard, start=self._ask.start if self._ask.check else 0
-        )
+        drawn = monitor_sections.heat(self.where, shown, points, heard, start=self._ask.start if self._ask.check else 0)
         return View(check, shown, heat=drawn if points else None)
 
     def windows(self, *, whole: bool) -> Windows:
@@ -291,16 +293,15 @@ class _Looker:
         checked = [one for one in shown.windows if one.contract is not None]
         requests = sum(one.requests for one in shown.windows)
         costs = [one.cost for one in shown.windows if one.cost is not None]
-        charts = []
-        if whole and shown.windows:
-            rows = [float(one.rows) for one in shown.windows]
-            charts.append(monitor_sections.by_window(self._home, self._where, shown.windows, "rows", rows))
-        if requests:
-            spent = [one.cost if costs else float(one.requests) for one in shown.windows]
-            name = "judges' cost (USD)" if costs else "judges' requests"
-            charts.append(monitor_sections.by_window(self._home, self._where, shown.windows, name, spent))
+        draw = partial(monitor_sections.by_window, self._home, self.where, shown.windows)
+        rows = draw("rows", [float(one.rows) for one in shown.windows]) if whole and shown.windows else None
+        spent = None
+        if costs:
+            spent = draw("judges' cost (USD)", [one.cost for one in shown.windows])
+        elif requests:
+            spent = draw("judges' requests", [float(one.requests) for one in shown.windows])
         return Windows(
-            shown, charts, len(checked), sum(not one.breaches for one in checked),
+            shown, rows, spent, len(checked), sum(not one.breaches for one in checked),
             monitor_sections.broken(shown.windows), requests, sum(costs) if costs else None,
         )  # fmt: skip
 

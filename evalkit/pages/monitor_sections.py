@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from evalkit.monitoring.cadence import DAY_MS
 from evalkit.pages.charts import Chart, Link, keep
 from evalkit.pages.monitor_data import Event, Point, Range, Said, Window, short
 from evalkit.pages.rendering import path
@@ -110,28 +111,34 @@ class Broken:
 
 
 class Addresses:
-    """Where things of one monitor are."""
+    """Where things of one monitor are.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the monitor.
+        odd: checks that have windows of their own, to their cadence.
+    """
+
+    def __init__(self, name: str, odd: Mapping[str, str] | None = None) -> None:
         self.monitor = f"/evalkit/monitors/{path(name)}"
         self._near = path(name)
+        self._odd = odd or {}
 
     def window(self, start: int, **query: str) -> str:
         """A window's page."""
-        return f"{self.monitor}/windows/{start}" + _query(query)
+        return f"{self.monitor}/windows/{start}" + self._query(query)
 
     def near(self, start: int, **query: str) -> str:
         """The same as `window`, from the monitor's own page: large tables have many of them."""
-        return f"{self._near}/windows/{start}" + _query(query)
+        return f"{self._near}/windows/{start}" + self._query(query)
 
     def generations(self, start: int, **query: str) -> str:
         """What was said in a window."""
-        return f"{self.monitor}/windows/{start}/generations" + _query(query)
+        return f"{self.monitor}/windows/{start}/generations" + self._query(query)
 
-
-def _query(query: Mapping[str, str]) -> str:
-    given = {name: value for name, value in query.items() if value}
-    return f"?{urlencode(given)}" if given else ""
+    def _query(self, query: Mapping[str, str]) -> str:
+        given = {"cadence": self._odd.get(query.get("check", ""), ""), **query}
+        given = {name: value for name, value in given.items() if value}
+        return f"?{urlencode(given)}" if given else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +227,9 @@ def statistic_points(where: Addresses, heard: Sequence[Said], check: str, slice_
     ]  # fmt: skip
 
 
-def table(where: Addresses, given: Numbers) -> Table:
-    """The numbers of several charts, one row a window, the newest first."""
+def table(where: Addresses, given: Numbers, windows: Sequence[Window]) -> Table:
+    """The numbers of several charts, and how many rows the first one was read of; the newest window first."""
+    rows_in = {one.start: one.rows for one in windows}
     by_window: dict[int, dict[str, Point]] = {}
     for one in given.points:
         by_window.setdefault(one.start, {})[one.key] = one
@@ -230,10 +238,17 @@ def table(where: Addresses, given: Numbers) -> Table:
         [
             Link(short(start), where.near(start, check=given.check, slice=given.slice)),
             *(_told(own.get(key), alert=(start, key) in alerting) for key in given.keys),
+            _read(next((own[key] for key in given.keys if key in own), None), rows_in.get(start, 0)),
         ]
         for start, own in sorted(by_window.items(), reverse=True)
     ]
-    return Table(f"{given.title}, by window", ("window", *given.keys), rows)
+    return Table(f"{given.title}, by window", ("window", *given.keys, "rows read"), rows)
+
+
+def _read(point: Point | None, rows: int) -> str:
+    if point is None:
+        return ""
+    return f"{point.n:,} of {rows:,}" if not point.slice else f"{point.n:,}"
 
 
 def _told(point: Point | None, *, alert: bool) -> str:
@@ -280,10 +295,9 @@ def forests(home: Path, where: Addresses, points: Sequence[Point]) -> list[Fores
     return found
 
 
-def heat(
-    where: Addresses, shown: Range, cadence: str, points: Iterable[Point], heard: Iterable[Said], *, start: int = 0
-) -> Heat:
-    """Features by windows, those that drifted most often first; `start` skips features."""
+def heat(where: Addresses, shown: Range, points: Sequence[Point], heard: Iterable[Said], *, start: int = 0) -> Heat:
+    """Features of one check by windows, those that drifted most often first; `start` skips features."""
+    check = points[0].check if points else ""
     alerting = {(one.start, one.key) for one in heard if one.alerting}
     features: dict[str, dict[int, Point]] = {}
     for one in points:
@@ -301,16 +315,17 @@ def heat(
         for at in begins:
             verdict = own[at].verdict if at in own else ""
             mark, kind = _ALERT if (at, key) in alerting else _DRIFTED.get(verdict, _UNKNOWN)
-            check = own[at].check if at in own else ""
             cells.append(Cell(mark, kind, where.near(at, check=check) if kind in {"drift", "alert"} else ""))
         rows.append(Feature(key, cells))
-    hourly = cadence.startswith("hour") or (len(windows) > 1 and windows[-1].start - windows[0].start < 4 * 86_400_000)
+    hourly = any(one.end - one.start < DAY_MS for one in windows)
     above, below = ("%b %d", "%H") if hourly else ("%Y-%m", "%d")
     spans = [
         (name, sum(1 for _ in own))
         for name, own in groupby(datetime.fromtimestamp(at / 1000, UTC).strftime(above) for at in begins)
     ]
-    columns = [Link(datetime.fromtimestamp(at / 1000, UTC).strftime(below), where.near(at)) for at in begins]
+    columns = [
+        Link(datetime.fromtimestamp(at / 1000, UTC).strftime(below), where.near(at, check=check)) for at in begins
+    ]
     return Heat(spans, columns, rows, start, len(features))
 
 

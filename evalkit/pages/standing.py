@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +32,14 @@ class Standing:
     """How a monitor stands.
 
     Attributes:
+        alerting: check, key and slice of lasting alerts to their rule and id.
         labels_behind: milliseconds from the newest label to the newest row, in event time; None without labels.
         spent: what judges have cost since midnight UTC.
     """
 
     monitor: MonitorRecord
     state: str
-    alerts: int
+    alerting: Mapping[tuple[str, str, str], tuple[str, str]]
     newest: Window | None
     every: str
     cron: str
@@ -45,6 +48,11 @@ class Standing:
     last: FiringRecord | None
     labels: bool
     labels_behind: int | None
+
+    @property
+    def alerts(self) -> Mapping[str, int]:
+        """Check to the number of its lasting alerts."""
+        return Counter(check for check, _, _ in self.alerting)
 
     @property
     def model_name(self) -> str | None:
@@ -59,7 +67,7 @@ def standing(project: Project, store: MonitorStore, found: MonitorRecord, defini
     """How a monitor stands now."""
     spec = None if definition is None else definition.spec
     newest = monitor_data.in_range(project.engine, found.id, spec.cadence.text if spec else None).newest
-    lasting = len(monitor_data.alerting_now(project.engine, found.id))
+    lasting = monitor_data.alerting_now(project.engine, found.id)
     now = utc_now()
     last = firings(project.engine, schedule=scheduling.schedule_name(found.name), limit=1)
     state = PAUSED if found.status == PAUSED else ALERT if lasting else newest.status if newest else SILENT

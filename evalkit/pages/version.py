@@ -30,10 +30,12 @@ from registry.pages import version_page
 
 router = new_router()
 CHAMPION = "champion"
+COPYING = "memorization"
 Number = Annotated[int, Path(ge=1, le=10**9)]
 _WITH_SAMPLES = 3
 """Rules whose samples stand on the page itself; those of the others are a link away."""
 _PREVIEW = 4
+_TRIED = 4
 DONE = {
     "promoted": "The alias was moved to this version.",
     "approved": "Your approval is recorded.",
@@ -84,6 +86,15 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Worst:
+    """The slices in which one number is worst."""
+
+    name: str
+    units: str
+    lines: Sequence[judged.SliceLine]
+
+
+@dataclass(frozen=True, slots=True)
 class VersionPage:
     """Everything on the page; `card` is None where nothing was evaluated yet."""
 
@@ -102,6 +113,7 @@ class VersionPage:
     promotions: Sequence[Promotion]
     tasks: Sequence[str]
     slices: Sequence[str]
+    worst: Worst | None
     doings: Doings
     approvals_needed: int
 
@@ -141,7 +153,7 @@ def gather(project: Project, version: ModelVersion, chosen: Filters) -> VersionP
     looks = judged.looks(engine, version)
     current = next((made.id for look in looks for made in look.decisions if made.counts), None)
     counts = decision is not None and decision.id == current
-    card, lines, rules, evidence = None, 0, [], {}
+    card, lines, rules, evidence, worst = None, 0, [], {}, None
     if evaluation is not None:
         champion = find(project, version.name, str(holder)) if holder not in {None, version.version} else None
         ruled = frozenset((rule.metric, rule.slice) for rule in decision.rules) if decision is not None else frozenset()
@@ -151,12 +163,14 @@ def gather(project: Project, version: ModelVersion, chosen: Filters) -> VersionP
         card = _card(project, Judged(version, filled, decision, specs), champion, shown)
         rules = rule_lines(decision, specs) if decision is not None else []
         evidence = _evidence(project, version, evaluation, rules)
+        worst = _worst_slices(project, evaluation, card)
     policy = project.registry.policy(version.name)
     return VersionPage(
         version, version_page(version.name, version.version), holder, evaluation, decision, counts, card, lines, rules,
         evidence, looks, judged.approvals(engine, version), judged.promotions(engine, version),
         sorted(evaluation.details.get("tasks", {})) if evaluation else [],
         judged.slices(engine, evaluation) if evaluation else [],
+        worst,
         _doings(version, evaluation, decision if counts else None),
         policy.approvals if policy is not None and policy.protects(CHAMPION) else 0,
     )  # fmt: skip
@@ -173,6 +187,16 @@ def _card(project: Project, judged_one: Judged, champion: ModelVersion | None, s
     )  # fmt: skip
 
 
+def _worst_slices(project: Project, evaluation: Evaluation, card: Scorecard) -> Worst | None:
+    """Of the first number that a rule is on, else of the first that has slices at all."""
+    lines = [line for section in card.sections for line in section.lines if not line.slice]
+    for line in sorted(lines, key=lambda line: not line.rules)[:_TRIED]:
+        found = judged.worst_slices(project.engine, evaluation, line.name, line.direction)
+        if found:
+            return Worst(line.name, line.units, found)
+    return None
+
+
 def _specs(evaluation: Evaluation) -> dict[str, MetricSpec]:
     """Specification by metric of everything that was measured, whether it is shown or not."""
     tasks = evaluation.details.get("tasks", {}).values()
@@ -185,7 +209,7 @@ def _evidence(
 ) -> dict[int, Evidence]:
     """Samples for the first rules that do not pass."""
     found: dict[int, Evidence] = {}
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, bool], int] = {}
     for line in [line for line in rules if line.outcome != "pass" and line.measured][:_WITH_SAMPLES]:
         task = stored_task(project.settings.home, evaluation, line.task)
         if task is None or line.metric not in task.record["metrics"]:
@@ -195,10 +219,10 @@ def _evidence(
             if line.metric in task.metrics():
                 wanted = gallery.Wanted(line.metric, line.slice, size=_PREVIEW)
                 found[line.number] = Evidence(line.metric, outputs, gallery.gallery(task, wanted).samples)
-            elif task.name in seen:
-                found[line.number] = Evidence("", outputs, instead=seen[task.name])
+            elif (task.name, line.metric == COPYING) in seen:
+                found[line.number] = Evidence("", outputs, instead=seen[task.name, line.metric == COPYING])
             else:
-                seen[task.name] = line.number
+                seen[task.name, line.metric == COPYING] = line.number
                 modes = modes_of_task(project, version, evaluation, task)
                 places = sorted(modes.places) if modes is not None else []
                 shown = dict(zip(places, gallery.views(task, places, ()), strict=True))

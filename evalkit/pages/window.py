@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy import Engine, func, select
 
 from evalkit.monitoring.records import ROLLED, MonitorRecord
+from evalkit.monitoring.store import MonitorStore
 from evalkit.monitoring.window_reports import report_path
 from evalkit.pages import monitor_data
 from evalkit.pages.monitor import Name
@@ -108,8 +109,8 @@ def window(
     report: bool = False,
 ) -> Response:  # fmt: skip
     """A window: its revisions, newest first, and the signals of one of them."""
-    _, found = monitor_data.known(project, name)
-    others, revisions = revisions_of(project.engine, found, start, cadence)
+    store, found = monitor_data.known(project, name)
+    others, revisions = revisions_of(store, found, start, cadence)
     one = next((item for item in revisions if item.number == revision), revisions[0])
     engine, wanted = project.engine, (None if every and not slice_ else slice_)
     signals = monitor_data.of_window(engine, one.id, check=check or None, slice_=wanted, skip=skip, limit=SHOWN + 1)
@@ -126,8 +127,8 @@ def window(
 @router.get("/monitors/{name}/windows/{start}/report", dependencies=[Depends(needs())])
 def evidently(project: InProject, name: Name, start: Start, cadence: Cadence = "") -> Response:
     """Evidently's report, alone in a sandbox: it holds values of the rows, and scripts that are not ours."""
-    _, found = monitor_data.known(project, name)
-    _, revisions = revisions_of(project.engine, found, start, cadence)
+    store, found = monitor_data.known(project, name)
+    _, revisions = revisions_of(store, found, start, cadence)
     file = _report(project, found, revisions[0])
     if file is None:
         raise NotFoundError("there is no report of this window; `reports: {evidently: true}` makes them")
@@ -140,9 +141,11 @@ def evidently(project: InProject, name: Name, start: Start, cadence: Cadence = "
 
 
 def revisions_of(
-    engine: Engine, found: MonitorRecord, start: int, cadence: str
+    store: MonitorStore, found: MonitorRecord, start: int, cadence: str
 ) -> tuple[Sequence[str], Sequence[Revision]]:
     """Other cadences with a window that begins then, and the revisions of the one of `cadence`, newest first.
+
+    Without a `cadence` it is the monitor's own, where that has a window then.
 
     Raises:
         NotFoundError: no such window.
@@ -155,10 +158,14 @@ def revisions_of(
         .order_by(WindowRow.cadence, WindowRow.revision.desc())
         .limit(200)
     )  # fmt: skip
-    with reading(engine) as session:
+    with reading(store.engine) as session:
         rows = [Revision(*row) for row in session.execute(wanted)]
     cadences = list(dict.fromkeys(one.cadence for one in rows))
-    chosen = cadence or (min(rows, key=lambda one: one.end).cadence if rows else "")
+    chosen = cadence or next(iter(cadences), "")
+    if not cadence and len(cadences) > 1:
+        definition = monitor_data.definition_of(store, found)
+        own = "" if definition is None else definition.spec.cadence.text
+        chosen = own if own in cadences else chosen
     revisions = [one for one in rows if one.cadence == chosen]
     if not revisions:
         raise NotFoundError(f"'{found.name}' has no window that begins at {short(start)}")

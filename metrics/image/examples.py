@@ -1,4 +1,4 @@
-"""Which samples a collapse shows in: reference samples that nothing comes near, and generated ones that repeat."""
+"""Which samples show a collapse: reference samples that nothing comes near, generated ones that repeat, and copies."""
 
 from __future__ import annotations
 
@@ -41,6 +41,50 @@ class Repetition:
 
     generated: tuple[int, ...]
     closeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A generated sample and the reference sample that it is nearest to.
+
+    Attributes:
+        generated, reference: their positions.
+        closeness: their distance, relative to that of the reference sample and its own nearest neighbour.
+    """
+
+    generated: int
+    reference: int
+    closeness: float
+
+
+def closest_copies(reference: Any, generated: Any, *, size: int = 6) -> list[Copy]:
+    """Generated samples that lie closest to a reference sample for how close its own neighbour is.
+
+    Args:
+        reference: features ``[m, d]``, of training samples where copying is the question, m at least 2.
+        generated: features ``[n, d]``; of each set the first `MOST` rows are looked at.
+        size: at most so many, each with another reference sample.
+
+    Returns:
+        Pairs, the closest first; a reference sample that has an exact double is left out.
+
+    Raises:
+        InputError: values that are not finite, different dimensions, fewer than two samples.
+
+    Source: the authenticity of Alaa et al. 2022 (arXiv:2102.08921) asks whether `closeness` is below 1.
+    """
+    x, y = pair_of_matrices(reference, generated)
+    x, y = x[:MOST], y[:MOST]
+    position, distance = nearest(y, x)
+    own = np.ravel(neighbour_radii(x, 1))[position]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(own > 0, np.sqrt(distance / own), np.inf)
+    found: dict[int, Copy] = {}
+    for place in np.argsort(ratio, kind="stable"):
+        if len(found) >= size or not np.isfinite(ratio[place]):
+            break
+        found.setdefault(int(position[place]), Copy(int(place), int(position[place]), float(ratio[place])))
+    return list(found.values())
 
 
 def missed_groups(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Form = Literal["score", "verdict", "winner"]
@@ -68,3 +69,19 @@ class BenignOutput:
 def after(prompt: str, text: str) -> str:
     """The wrong answer to `prompt`, with the attack below it."""
     return f"{WRONG[prompt]}\n\n{text}"
+
+
+_WANTED: Mapping[str, tuple[Form, str]] = {
+    "score": ("score", "5"),
+    "pass": ("verdict", "pass"),
+    "pairwise": ("winner", "A"),
+}
+
+
+def read_hand(path: Path, hand: str) -> tuple[Attack, ...]:
+    """The attacks of a JSON file, an array of objects; `hand` goes before their ids."""
+    found = []
+    for one in json.loads(path.read_text(encoding="utf-8")):
+        form, wants = _WANTED[one["kinds_of_judge"]]
+        found.append(Attack(f"{hand}-{one['id']}", one["kind"], one["question"], one["answer"], wants, form))
+    return tuple(found)

@@ -14,6 +14,7 @@ from judges.injection import find_injection
 from judges.injection_gates import beginnings, may_match
 from judges.injection_rules import RULES
 from tests.judges.attack import CAPITAL, Attack, BenignOutput
+from tests.judges.attacks_fourth import FOURTH_HAND
 from tests.judges.attacks_red import RED_HAND
 from tests.judges.attacks_third import THIRD_HAND
 from tests.judges.benign_hard import BENIGN_HARD
@@ -97,7 +98,7 @@ def test_honest_forms_are_no_cover(text: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_gate_never_hides_what_its_rule_finds(name: str) -> None:
-    texts = [fold(case.answer) for case in (*HANDS, *THIRD_HAND, *BENIGN_HARD)]
+    texts = [fold(case.answer) for case in (*HANDS, *THIRD_HAND, *FOURTH_HAND, *BENIGN_HARD)]
     found = [text for text in texts if RULES[name].search(text) is not None]
     assert all(may_match(name, text, beginnings(re.findall(r"\w+", text))) for text in found)
 

@@ -136,7 +136,12 @@ def bars(data: Data) -> Any:
     points = alt.Chart(alt.Data(values=data["points"]))
     told = [alt.Tooltip("at:T", title="window", **_time(False)), alt.Tooltip("value:Q", format=",.4~g")]
     drawn = points.mark_bar(color=_MARK, opacity=0.75, binSpacing=1).encode(
-        x=_when(), x2="end:T", y=alt.Y("value:Q", title=data.get("title") or None), tooltip=told, href="href:N"
+        x=_when(),
+        x2="end:T",
+        y=alt.Y("value:Q", title=data.get("title") or None),
+        y2=alt.datum(0),
+        tooltip=told,
+        href="href:N",
     )
     return drawn.properties(width=data.get("width") or WIDTH, height=90)
 
@@ -205,6 +210,7 @@ def specification(kind: str, data: Data) -> dict[str, Any]:
     """The Vega-Lite specification of a chart; an unknown kind raises `KeyError`."""
     chart = KINDS[kind](data).configure(
         background="#ffffff00",
+        aria=False,  # a chart is one picture with its words and its table
         font="system-ui, Segoe UI, Roboto, Noto Sans, DejaVu Sans, sans-serif",
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(

@@ -16,7 +16,7 @@ from typing import Any
 from evalkit.runner.shards import write_atomically
 from registry.digests import digest as digest_of
 
-FORMAT = 2
+FORMAT = 3
 """Raised where `kinds` draws differently, so that what was drawn before is not shown."""
 MOST = 4_000
 """Files that are kept; the oldest go first, and come back with the page that shows them."""

@@ -240,6 +240,28 @@ def test_window_tells_what_it_rests_on(pages: Any):
     assert pages.get("/evalkit/monitors/none/windows/12").status == 404
 
 
+def test_windows_that_begin_together_are_told_apart(pages: Any, project: Any):
+    with writing(project.engine) as session:
+        day = session.scalars(select(WindowRow).where(WindowRow.start == START + 6 * DAY)).one()
+        same = {column.key: getattr(day, column.key) for column in WindowRow.__table__.columns}
+        session.add(WindowRow(**{**same, "id": "w-1", "cadence": "a week", "end": day.start + 7 * DAY, "rows": 777}))
+    own = pages.get(_at(6))
+    assert "777" not in own.text
+    (other,) = {link for link in own.links if link.endswith("cadence=a%20week")}
+    assert "777" in pages.get(other).text
+    assert "a week" not in pages.get(f"{BASE}?check=windows").text
+
+
+def test_judges_cost_is_told(pages: Any, project: Any):
+    usage = {"requests": 12, "prompt_tokens": 100, "output_tokens": 10, "cost": 0.25, "seconds": 3.0}
+    with writing(project.engine) as session:
+        session.execute(update(WindowRow).where(WindowRow.start == START + 6 * DAY).values(usage=usage))
+    seen = pages.get(BASE)
+    assert "0.25 USD, no budget" in seen.text  # computed today
+    assert "12 requests, 0.25 USD in 8 windows" in seen.text
+    assert "12 requests, 110 tokens, 0.25 USD" in pages.get(_at(6)).text
+
+
 def test_each_signal_leads_to_its_generations(pages: Any):
     window = pages.get(_at(6))
     wanted = f"{_at(6)}/generations?" + urlencode({"cadence": "day", "check": "operational", "key": "empty"})

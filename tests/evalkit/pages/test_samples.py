@@ -34,11 +34,12 @@ tasks:
     reference: real.npz
     outputs: made.parquet
     extractor: pixels
-    score: [recall, coverage]
+    score: [recall, coverage, memorization]
 gate:
   rules:
     - {metric: squares/recall, min: 0.6}
     - {metric: squares/coverage, min: 0.5}
+    - {metric: squares/memorization.copied, max: 0.01}
 """
 
 
@@ -58,6 +59,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     np.savez(folder / "real.npz", images=np.concatenate([dark, light]))
     made = rng.normal(60, 20, (150, 4, 4, 3)).clip(0, 255).astype(np.uint8)
     made[:40] = made[0]
+    made[100] = dark[5]
     images = [{"id": str(i), "image": to_png(pixels)} for i, pixels in enumerate(made)]
     pq.write_table(pa.Table.from_pylist(images), folder / "made.parquet")
     (folder / "suite.yaml").write_text(IMAGES)
@@ -262,6 +264,20 @@ def test_a_collapse_shows_what_is_missed_beside_what_repeats(drawn_pages: Any):
         answer = drawn_pages.client.get(source)
         with Image.open(io.BytesIO(answer.content)) as image:
             assert np.asarray(image.convert("L")).mean() > 150  # all of them the light square
-    assert len([source for source in sources if "/images/" in source]) == 12
+    assert len([source for source in sources if "/images/" in source]) == 12 + 6
     assert "Within less than 0.001 times" in seen.text  # forty copies
-    assert drawn_pages.get("/evalkit/models/squares/1").html == seen.html  # from what was kept
+    again = drawn_pages.get("/evalkit/models/squares/1")  # from what was kept
+    assert [given["src"] for tag, given in again.tags if tag == "img"] == sources
+
+
+def test_a_copy_stands_beside_its_training_image(drawn_pages: Any):
+    seen = drawn_pages.get("/evalkit/models/squares/1")
+    assert "Outputs beside the nearest training image" in seen.text
+    sources = [str(given["src"]) for tag, given in seen.tags if tag == "img"]
+    copy = next(place for place, source in enumerate(sources) if "/images/squares/100.png" in source)
+    assert "/modes/" in sources[copy + 1]
+    pictures = []
+    for source in sources[copy : copy + 2]:
+        with Image.open(io.BytesIO(drawn_pages.client.get(source).content)) as image:
+            pictures.append(np.asarray(image.convert("RGB")))
+    assert np.array_equal(*pictures)

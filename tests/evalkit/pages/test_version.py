@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from evalkit.pages.bars import bar
-from evalkit.pages.judged import MOST_LINES
+from evalkit.pages.judged import MOST_LINES, worst_slices
 from evalkit.pages.rules import what_would_change
 from evalkit.reports.scorecard import Line
 from metrics.base import Estimate
@@ -76,6 +76,21 @@ def test_a_slice_is_a_filter(pages: Any):
     assert "golden/token_f1 [language=de]" in seen.text
     assert "language=de" not in " ".join(
         label for tag, given in pages.get(BAD).tags if tag == "svg" and (label := str(given["aria-label"]))
+    )
+
+
+def test_the_worst_slice_comes_first(pages: Any):
+    engine, registry = pages.project.engine, pages.project.registry
+    evaluation = registry.evaluations(registry.version("models:/bot/2"))[0]
+    low, high = (worst_slices(engine, evaluation, "golden/exact_match", which) for which in ("higher", "lower"))
+    assert {line.slice for line in low} == {"language=de", "language=en"}
+    assert low[0].estimate.value <= low[1].estimate.value
+    assert [line.slice for line in high] == [line.slice for line in reversed(low)]
+    assert worst_slices(engine, evaluation, "golden/exact_match", "none") == []
+    seen = pages.get(BAD)
+    assert "Worst slices by golden/exact_match" in seen.text
+    assert seen.text.index(low[0].slice, seen.text.index("Worst slices")) < seen.text.index(
+        low[1].slice, seen.text.index("Worst slices")
     )
 
 

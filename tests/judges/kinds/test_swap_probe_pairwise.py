@@ -20,6 +20,7 @@ from judges.definition import Definition
 from judges.swap_probe import PROBE_FAILED, REVERSED, STEP, Questions
 from metrics.errors import InputError
 from tests.judges.attack import Attack
+from tests.judges.attacks_fourth import FOURTH_HAND
 from tests.judges.attacks_red import RED_HAND
 from tests.judges.attacks_third import THIRD_HAND
 
@@ -54,7 +55,7 @@ def _as_pair(attack: Attack) -> Written:
     return Written(attack.id, attack.kind, "pairwise", attack.prompt, attack.answer, opponent)
 
 
-SEEN = [_as_pair(attack) for attack in (*RED_HAND, *AUTHOR_HAND, *THIRD_HAND)]
+SEEN = [_as_pair(attack) for attack in (*RED_HAND, *AUTHOR_HAND, *THIRD_HAND, *FOURTH_HAND)]
 
 
 def _judge(desk: Any, **settings: Any) -> Judge:

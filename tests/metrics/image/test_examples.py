@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics.errors import InputError
-from metrics.image.examples import missed_groups, repetitions
+from metrics.image.examples import closest_copies, missed_groups, repetitions
 
 
 def _around(centres: list[float], each: int, seed: int, spread: float = 0.5) -> np.ndarray:
@@ -43,12 +43,26 @@ def test_copies_are_found_and_told_from_honest_samples():
     assert not set(copies.generated) & set(second.generated)
 
 
+def test_a_copied_training_sample_is_found():
+    generated = _around([0.0, 20.0, -20.0], 60, 2)
+    generated[17] = REFERENCE[130] + 1e-4
+    (copy, *others) = closest_copies(REFERENCE, generated)
+    assert (copy.generated, copy.reference) == (17, 130)
+    assert copy.closeness < 0.01 < others[0].closeness
+    assert len({one.reference for one in (copy, *others)}) == 6
+
+
+def test_doubles_in_the_reference_say_nothing_of_copies():
+    doubled = np.concatenate([REFERENCE, REFERENCE[:1]])
+    assert all(one.reference not in {0, 180} for one in closest_copies(doubled, REFERENCE[:1].repeat(3, axis=0)))
+
+
 def test_too_few_say_nothing():
     assert repetitions(REFERENCE[:4], REFERENCE[:4]) == []
     assert missed_groups(REFERENCE[:4], REFERENCE[:4]) == []
 
 
-@pytest.mark.parametrize("function", [missed_groups, repetitions])
+@pytest.mark.parametrize("function", [missed_groups, repetitions, closest_copies])
 def test_other_dimensions_are_refused(function):
     with pytest.raises(InputError, match="dimensions"):
         function(REFERENCE, REFERENCE[:, :2])

@@ -20,7 +20,9 @@ def test_champion_needs_a_passing_decision(gated, refused):
     assert "evalkit check models:/" in refused("decision", client.set_registered_model_alias, name, "champion", "1")
     assert gated.holder(name) is None
     gated.decide(version, "fail")
-    assert "it is a fail" in refused("decision", client.set_registered_model_alias, name, "champion", "1")
+    told = refused("decision", client.set_registered_model_alias, name, "champion", "1")
+    assert "it is a fail" in told
+    assert f"/evalkit/models/{name}/1#rule-1" in told  # the page with the samples, at the rule
     gated.decide(version, "inconclusive")
     refused("decision", client.set_registered_model_alias, name, "champion", "1")
     decision = gated.decide(version)
