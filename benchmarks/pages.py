@@ -176,7 +176,7 @@ def measure(url: str, page: str, requests: int) -> Measured | None:
 
 def _get(url: str, page: str) -> Answer:
     host = url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=120)
+    connection = http.client.HTTPConnection(host, timeout=600)
     started = time.perf_counter()
     connection.request("GET", page, headers={"Accept-Encoding": "gzip"})
     answer = connection.getresponse()
