@@ -32,10 +32,12 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 
 from benchmarks.pages_store import Size, fill
+from evalkit.monitoring import scheduling
 
 FIRST_BYTE, HTML, FIRST_VISIT, REPEAT_VISIT, MEMORY = 0.300, 100_000, 500_000, 120_000, 150e6
 ROOT = Path(__file__).parents[1]
@@ -55,6 +57,7 @@ PAGES = (
     "/evalkit/judges",
     "/evalkit/label",
     "/evalkit/jobs",
+    "/evalkit/jobs/{job}",
     "/evalkit/audit",
 )
 """Those that answer 404 are left out of the table."""
@@ -148,7 +151,9 @@ def _pages(folder: Path) -> list[str]:
             "SELECT max(start) FROM evalkit_windows w JOIN evalkit_monitors m ON m.id = w.monitor_id"
             " WHERE m.name = 'monitor-010'"
         ).fetchone()
-    return [page.format(alert=alert, window=window) for page in PAGES]
+    return [
+        page.format(alert=alert, window=window, job=quote(scheduling.schedule_name("monitor-010"))) for page in PAGES
+    ]
 
 
 def measure(url: str, page: str, requests: int) -> Measured | None:
@@ -171,7 +176,7 @@ def measure(url: str, page: str, requests: int) -> Measured | None:
 
 def _get(url: str, page: str) -> Answer:
     host = url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=120)
+    connection = http.client.HTTPConnection(host, timeout=600)
     started = time.perf_counter()
     connection.request("GET", page, headers={"Accept-Encoding": "gzip"})
     answer = connection.getresponse()

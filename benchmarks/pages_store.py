@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.config import Settings
-from evalkit.monitoring import api
+from evalkit.monitoring import api, scheduling
 from evalkit.session import Session
 from registry import audit
 from registry.database import connect, writing
@@ -88,6 +88,10 @@ def fill(folder: Path, size: Size) -> None:
         database.commit()
         database.execute("ANALYZE")
         database.commit()
+    schedules = scheduling.schedules_of(Settings(home, url, url, url, advisory=False))
+    for place in range(size.monitors):
+        name = f"monitor-{place:03}"
+        schedules.apply(scheduling.schedule_name(name), f"{place % 60} 1 * * *", kind=scheduling.KIND, target=name)
     engine = connect(url)
     with writing(engine) as session:
         for number in range(size.entries):
@@ -207,6 +211,7 @@ class _Copies:
             self._add("evalkit_signals", self._signals(own, windows))
             self._add("evalkit_readings", self._readings(own, windows))
             self._add("evalkit_alerts", self._alerts(own, place, windows))
+            self._add("evalkit_firings", self._firings(name, place, windows))
 
     def _row(self, monitor: str) -> dict[str, Any]:
         return {"id": new_id(), "workspace": "default", "created_at": self._now, "monitor_id": monitor}
@@ -248,6 +253,18 @@ class _Copies:
                     "threshold": 1.0, "warning": 0.1, "level": 0.08, "value": 0.05, "low": 0.03, "high": 0.07,
                     "n": 5_000, "reason": "0.05 at n = 5000, limit 0.08",
                 }  # fmt: skip
+
+    def _firings(self, monitor: str, place: int, windows: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+        schedule = scheduling.schedule_name(monitor)
+        for number, (_, start) in enumerate(windows):
+            due = start + DAY + 3_600_000
+            failed = place % 50 == 3 and number > len(windows) - 3
+            yield {
+                "workspace": "default", "key": f"{schedule}@{due}", "schedule": schedule, "due": due,
+                "token": new_id(), "executor": "benchmark", "attempts": 1, "started_at": due + 1_000,
+                "finished_at": due + 9_000, "outcome": "failed" if failed else "done",
+                "error": "the source does not answer" if failed else None,
+            }  # fmt: skip
 
     def _alerts(self, monitor: str, place: int, windows: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:
         for number, check in enumerate(CHECKS[:3]):

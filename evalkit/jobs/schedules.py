@@ -136,13 +136,13 @@ class Schedules:
 
     def get(self, name: str) -> Schedule | None:
         """A schedule by name."""
-        self._open()
+        launch(self._store)  # reading writes nothing, not even the queue
         found = DBOS.get_schedule(name)
         return None if found is None else _schedule(found)
 
     def all(self) -> list[Schedule]:
         """All schedules, by name."""
-        self._open()
+        launch(self._store)  # reading writes nothing, not even the queue
         return sorted((_schedule(found) for found in DBOS.list_schedules()), key=lambda schedule: schedule.name)
 
     def catch_up(self, now: datetime | None = None) -> None:
@@ -177,6 +177,7 @@ class Schedules:
         )
 
     def _one(self, name: str) -> Schedule:
+        self._open()
         found = self.get(name)
         if found is None:
             known = ", ".join(schedule.name for schedule in self.all()) or "none"
@@ -203,11 +204,33 @@ def due_times(cron: str, timezone: str, start: datetime, end: datetime) -> list[
     return found
 
 
+def due_after(cron: str, timezone: str, after: datetime) -> datetime:
+    """When a cron line is due next after a moment, UTC.
+
+    What was found is remembered: it stays true until that moment has passed, and a list of hundreds of schedules would
+    otherwise spend most of its time on it.
+    """
+    known = _DUE.setdefault((cron, timezone), [])
+    for since, due in known:
+        if since <= after < due:
+            return due
+    walk = croniter(cron, after.astimezone(ZoneInfo(timezone)), second_at_beginning=True)
+    found = cast("datetime", walk.get_next(datetime)).astimezone(UTC)
+    known[:] = [(after, found), *known[: _REMEMBERED - 1]]
+    if len(_DUE) > _LINES:
+        _DUE.clear()
+    return found
+
+
+_DUE: dict[tuple[str, str], list[tuple[datetime, datetime]]] = {}
+_REMEMBERED, _LINES = 8, 5_000
+"""Spans that are remembered of one cron line, and cron lines."""
+
+
 def _schedule(raw: Mapping[str, Any]) -> Schedule:
     context = _context(raw)
     paused = raw["status"] != "ACTIVE"
-    zone = ZoneInfo(raw["cron_timezone"] or "UTC")
-    ahead = croniter(raw["schedule"], datetime.now(zone), second_at_beginning=True).get_next(datetime)
+    ahead = due_after(raw["schedule"], raw["cron_timezone"] or "UTC", datetime.now(UTC))
     return Schedule(
         name=raw["schedule_name"],
         cron=raw["schedule"],
@@ -217,7 +240,7 @@ def _schedule(raw: Mapping[str, Any]) -> Schedule:
         catch_up=context["catch_up"],
         paused=paused,
         last=_moment(raw.get("last_fired_at")),
-        next=None if paused else ahead.astimezone(UTC),
+        next=None if paused else ahead,
     )
 
 

@@ -20,7 +20,7 @@ from registry.tables import DEFAULT_WORKSPACE, FiringRow, OutboxRow
 from registry.workers import workers
 
 router = new_router()
-SHOWN = 100
+SHOWN = 75
 OVERDUE = timedelta(minutes=10)
 """How late a firing may begin before somebody should look."""
 _FAILURES = 30
@@ -88,7 +88,7 @@ def lines(project: Project) -> list[JobLine]:
 
 
 def _line(schedule: Any, latest: FiringRecord | None, now: datetime) -> JobLine:
-    from croniter import croniter
+    from evalkit.jobs.schedules import due_after
 
     if schedule.paused:
         state = "paused"
@@ -96,7 +96,7 @@ def _line(schedule: Any, latest: FiringRecord | None, now: datetime) -> JobLine:
         state = "waiting"
     else:
         after = datetime.fromtimestamp(latest.due / 1000, UTC)
-        following = croniter(schedule.cron, after, second_at_beginning=True).get_next(datetime)
+        following = due_after(schedule.cron, schedule.timezone, after)
         late = latest.finished_at is not None and now - following > OVERDUE
         running = latest.finished_at is None
         stuck = running and now - after > 6 * OVERDUE

@@ -7,14 +7,16 @@ import random
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
 from evalkit.config import Settings
-from evalkit.monitoring import api
-from evalkit.session import Session
+from evalkit.monitoring import api, scheduling
+from evalkit.session import Session, open_database
 from registry.alerts import Alerts
+from registry.firings import claim, finished
 from registry.promotion import promote
 from registry.store import Registry
 from registry.suite import Suite
@@ -156,9 +158,15 @@ def _monitor(folder: Path, settings: Settings, payloads: tuple[str, ...]) -> dic
     rng = random.Random(7)
     for day in (day for day in range(DAYS) if day != LOST_DAY):
         _jsonl(traffic / f"{day:02}.jsonl", [_row(day, i, rng, payloads) for i in range(ROWS)])
-    api.apply(folder / "monitor.yaml", schedule=False, settings=settings)
-    api.run(MONITOR, now=START + DAYS * DAY + 2 * 3_600_000, settings=settings)
-    return _act_on_alerts(settings, payloads)
+    api.apply(folder / "monitor.yaml", settings=settings)
+    end = START + DAYS * DAY + 2 * 3_600_000
+    api.run(MONITOR, now=end, settings=settings)
+    with open_database(settings) as engine:
+        job = scheduling.schedule_name(MONITOR)
+        firing = claim(engine, f"{job}@{end}", schedule=job, due=end, executor="worker")
+        assert firing is not None
+        finished(engine, firing, error=payloads[14])
+    return {"job": quote(job, safe=""), **_act_on_alerts(settings, payloads)}
 
 
 def _row(day: int, i: int, rng: random.Random, payloads: tuple[str, ...]) -> dict[str, Any]:
@@ -175,8 +183,6 @@ def _row(day: int, i: int, rng: random.Random, payloads: tuple[str, ...]) -> dic
 
 
 def _act_on_alerts(settings: Settings, payloads: tuple[str, ...]) -> dict[str, Any]:
-    from evalkit.session import open_database
-
     with open_database(settings) as engine:
         alerts = Alerts(engine)
         found = alerts.find(MONITOR, closed=True)

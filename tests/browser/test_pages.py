@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -172,8 +173,11 @@ def test_a_form_is_taken(site: Any, on: bool):
             browser.scripts(on=on)
             browser.go(site.full("/evalkit/monitors/production"))
             browser.click(f"form[action$='/{action}'] button")
+            deadline = time.monotonic() + 30
+            while requests.get(state, timeout=60).json()["status"] != after:
+                assert time.monotonic() < deadline, (action, browser.run("return document.body.innerText"))
+                time.sleep(0.05)
             browser.until("return document.readyState === 'complete' && location.pathname.endsWith('/production')")
-            assert requests.get(state, timeout=60).json()["status"] == after
     finally:
         browser.scripts(on=True)
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 
 from evalkit.config import Settings
 from evalkit.jobs.launching import shut_down
-from evalkit.jobs.schedules import Schedules, due_times
+from evalkit.jobs.schedules import Schedules, due_after, due_times
 from evalkit.own_database import own_url
 from metrics.errors import InputError
 from registry.database import connect, upgrade
@@ -210,3 +210,12 @@ def test_what_cannot_be_read(tmp_path: Path, cron: str, zone: str, says: str) ->
 def test_daylight_saving() -> None:
     start, end = datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 3, 31, tzinfo=UTC)
     assert [moment.hour for moment in due_times("0 6 * * *", "Europe/Berlin", start, end)] == [5, 4, 4]
+
+
+def test_what_is_remembered_of_a_cron_line_is_what_it_says():
+    start = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)  # the night in which Berlin's clocks go forward
+    for timezone in ("UTC", "Europe/Berlin"):
+        for minutes in (0, 90, 30, 31, 600, 5, 60, 2_000):
+            after = start + timedelta(minutes=minutes)
+            expected = due_times("30 1,7 * * *", timezone, after + timedelta(seconds=1), after + timedelta(days=2))[0]
+            assert due_after("30 1,7 * * *", timezone, after) == expected, (timezone, minutes)
