@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.pages import assets, audit, jobs, monitors, overview
+from evalkit.pages import assets, audit, jobs, judges, labelling, monitors, overview
 from evalkit.pages.charts import route as chart_route
 
 PREFIX = "/evalkit"
 
 router = APIRouter(include_in_schema=False)
-for part in (assets.router, chart_route.router, overview.router, monitors.router, jobs.router, audit.router):
+for part in (
+    assets.router, chart_route.router, overview.router, monitors.router, jobs.router, audit.router, judges.router,
+    labelling.router,
+):  # fmt: skip
     router.include_router(part, prefix=PREFIX)
 
 __all__ = ["PREFIX", "router"]

@@ -83,7 +83,18 @@ def forest(data: Data) -> Any:
     return alt.layer(*layers).properties(width=WIDTH - 200, height=max(60, 24 * len(data["rows"])))
 
 
-KINDS: dict[str, Callable[[Data], Any]] = {"trend": trend, "forest": forest}
+def columns(data: Data) -> Any:
+    """An amount by day. `data`: ``points`` of ``{at, value}`` (``at`` in UTC milliseconds), ``title`` of the axis."""
+    bars = alt.Chart(alt.Data(values=data["points"])).mark_bar(color=_MARK, size=8)
+    x = alt.X("at:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(grid=False, format="%b %d", tickCount=12))
+    told = [
+        alt.Tooltip("at:T", title="day", format="%Y-%m-%d", formatType="time"), alt.Tooltip("value:Q", format=".4~g"),
+    ]  # fmt: skip
+    y = alt.Y("value:Q", title=data.get("title") or None)
+    return bars.encode(x=x, y=y, tooltip=told).properties(width=WIDTH, height=140)
+
+
+KINDS: dict[str, Callable[[Data], Any]] = {"trend": trend, "forest": forest, "columns": columns}
 
 
 def specification(kind: str, data: Data) -> dict[str, Any]:
