@@ -206,7 +206,7 @@ def assign(session: Session, version: ModelVersion, task: str, metric: str, seed
         settings = score["settings"]["judged"]
         threshold = None if settings.get("complement") else settings.get("threshold")
         useful = _useful(home, record["outputs"], record["target"], score["verdicts"], threshold)
-        choices = _choices(_judged(suite, key), suite.folder, settings)
+        choices = choices_of(_judged(suite, key), suite.folder, settings)
     return Assignment(key, version, evaluation, ids, useful, choices, session, suite)
 
 
@@ -251,7 +251,7 @@ def _judged(suite: Suite, key: Key) -> Judged | None:
     return next((score.judged for score in scores if score.judged is not None and score.metric == key.metric), None)
 
 
-def _choices(judged: Judged | None, folder: Path, settings: Mapping[str, Any]) -> Sequence[Choice]:
+def choices_of(judged: Judged | None, folder: Path, settings: Mapping[str, Any]) -> Sequence[Choice]:
     """The answers that a person chooses from: those that the judge itself gives."""
     if judged is not None and judged.baseline is not None:
         return _PAIRS

@@ -112,8 +112,8 @@ def tasks(engine: Engine) -> list[Task]:
     found: list[Task] = []
     for version, _, row in _newest(engine):
         for name, task in sorted(row.details.get("tasks", {}).items()):
-            if task.get("product") == "image" or task.get("extractor") is not None:
-                continue
+            if task["product"] == "likelihood" or task["extractor"] is not None:
+                continue  # nothing was written there, or images
             judged = [metric for metric, record in task["metrics"].items() if record.get("verdicts")]
             found += [
                 Task(version.name, version.version, version.id, name, metric, task["target"])

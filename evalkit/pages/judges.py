@@ -36,6 +36,10 @@ _DRIFT = {
 }  # fmt: skip
 
 
+_DEMANDED = {"cohen_kappa": "kappa", "accuracy": "accuracy"}
+"""What is drawn to what a suite may demand of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a judge was asked lately: by day as charts, by model as totals."""
@@ -74,14 +78,17 @@ def judge(
     last = older[:KEPT][-1] if len(older) > KEPT else None
     return page(
         request, "judge.html", judge=judge, newest=history[0] if history else None, meanings=MEANINGS,
-        drift=_drift(project, history), older=older[:KEPT], before=before, days=DAYS, cost=cost,
+        drift=_drift(project, history, own), older=older[:KEPT], before=before, days=DAYS, cost=cost,
         following=paging.encode(last.created, last.id) if last is not None else None, uses=own[:_USES],
         used=len(own), doubtful=_doubtful(own[:_USES]), beside=_beside(own[:_USES], everywhere),
     )  # fmt: skip
 
 
-def _drift(project: Project, history: Sequence[Calibration]) -> list[Chart]:
+def _drift(project: Project, history: Sequence[Calibration], own: Sequence[Use]) -> list[Chart]:
     """The judge against labels over time: one chart for each number that was measured more than once."""
+    demands = {
+        name: [getattr(use.demand, name) for use in own if use.demand is not None] for name in _DEMANDED.values()
+    }
     charts: list[Chart] = []
     for key, title in _DRIFT.items():
         points: list[dict[str, Any]] = []
@@ -95,9 +102,12 @@ def _drift(project: Project, history: Sequence[Calibration]) -> list[Chart]:
             )
             rows.append([day(one.created), number(found.value), number(found.low), number(found.high), found.n])
         if len(points) > 1 and not (key == "accuracy" and charts):  # kappa tells more where there is one
+            least = max((value for value in demands.get(_DEMANDED.get(key, ""), ()) if value is not None), default=None)
+            data = {"points": points, "title": key.replace("_", " "), "limits": least}
             charts.append(
                 keep(
-                    project.settings.home, "trend", {"points": points, "title": key.replace("_", " ")}, title=title,
+                    project.settings.home, "trend", data,
+                    title=title if least is None else f"{title}, and the lower end that is demanded: {least:g}",
                     header=("calibrated", "value", "low", "high", "n"), rows=rows,
                 )
             )  # fmt: skip

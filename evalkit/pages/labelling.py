@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -263,8 +264,13 @@ def _counted(home: FilePath) -> dict[tuple[str, str, str], tuple[int, int]]:
     for key in keys(home):
         labels, people = found.get((key.version_id, key.task, key.metric), (0, 0))
         for file in key.files(home):
-            with file.open("rb") as stream:
-                rows = sum(1 for _ in stream) - 1  # its head
-            labels, people = labels + max(0, rows), people + (rows > 0)
+            stat = file.stat()
+            rows = _count(file, stat.st_mtime_ns, stat.st_size)
+            labels, people = labels + rows, people + (rows > 0)
         found[key.version_id, key.task, key.metric] = labels, people
     return found
+
+
+@lru_cache(maxsize=4096)
+def _count(file: FilePath, _: int, size: int) -> int:
+    return len(read_labels(file)) if size else 0

@@ -241,7 +241,7 @@ def judged_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -
 @pytest.fixture
 def judged_pages(judged_folder: Path, tmp_path: Path) -> Iterator[Pages]:
     """The pages of a copy of that project."""
-    folder = tmp_path / "project"
+    folder = tmp_path / "judged"
     shutil.copytree(judged_folder, folder)
     home = folder / ".evalkit"
     url = f"sqlite:///{home / 'mlflow.db'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -166,3 +167,22 @@ def test_other_samples_are_refused_and_labels_stay(pages: Pages):
 def test_what_is_not_there_is_told(pages: Pages, address: str):
     assert pages.get(address).status in {404, 422}
     assert not (pages.project.settings.home / "labels").exists()
+
+
+def test_tabs_at_once_store_one_label_each_line_whole(pages: Pages):
+    from concurrent.futures import ThreadPoolExecutor
+
+    form = {**fields(pages.get(HERE + QUERY)), "answer": "p"}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: pages.post(HERE, form).status_code, range(4)))
+    assert answers == [303] * 4
+    (file,) = pages.project.settings.home.glob("labels/*/*.jsonl")
+    assert len([json.loads(line) for line in file.read_text().splitlines()]) == 2  # its head, and one label
+
+
+def test_without_a_judge_all_samples_are_drawn_alike(pages: Pages):
+    here = "/evalkit/label/bot/1/plain"
+    form = fields(pages.get(here))
+    assert pages.post(here, {**form, "answer": "p"}).status_code == 303
+    assert [one.probability for one in stored(pages)] == [1 / 40]
+    assert "Calibrate now" not in pages.get(f"{here}/labels").text
