@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import Engine
 
 from evalkit.config import Settings
 from evalkit.judging.calibrations import Calibration, Calibrations
-from evalkit.judging.ledger import Total, open_ledger
+from evalkit.judging.ledger import Part, SqlLedger, Total
 from evalkit.judging.uses import Use, uses
+from evalkit.own_database import own_url
 from registry.digests import now_ms
 
-DAYS = 90
+DAYS = 30
 """Days of costs that are shown."""
 _DAY_MS = 86_400_000
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,18 @@ class Standing:
         return ("", "not calibrated") if self.newest is None else ("pass", "calibrated")
 
 
-def since() -> int:
-    """From when on costs are shown, in UTC milliseconds."""
-    return now_ms() - DAYS * _DAY_MS
+def recent_costs(settings: Settings, by: tuple[Part, ...], judge: str | None = None) -> list[Total]:
+    """What replies of the last `DAYS` cost, per group, at most a minute old: a long ledger takes a while to sum."""
+    return _costs(own_url(settings, "judges"), by, judge, now_ms() // _MINUTE_MS)
+
+
+@lru_cache(maxsize=64)
+def _costs(url: str, by: tuple[Part, ...], judge: str | None, minute: int) -> list[Total]:
+    ledger = SqlLedger(url)
+    try:
+        return ledger.totals(by, judge=judge, since=minute * _MINUTE_MS - DAYS * _DAY_MS)
+    finally:
+        ledger.close()
 
 
 def standings(engine: Engine, settings: Settings) -> list[Standing]:
@@ -58,11 +70,7 @@ def standings(engine: Engine, settings: Settings) -> list[Standing]:
         newest = kept.newest()
     finally:
         kept.close()
-    ledger = open_ledger(settings)
-    try:
-        costs = {total.group["judge"]: total for total in ledger.totals(("judge",), since=since())}
-    finally:
-        ledger.close()
+    costs = {total.group["judge"]: total for total in recent_costs(settings, ("judge",))}
     used: dict[str, list[Use]] = {}
     for use in uses(engine, settings):
         used.setdefault(use.metric, []).append(use)

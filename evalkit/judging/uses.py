@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, String, cast, func, select
 
 from evalkit.config import Settings
-from evalkit.judging.calibrations import Calibrations, shortfall
+from evalkit.judging.calibrations import Calibration, Calibrations, shortfall
 from evalkit.judging.demands import calibrated_version
 from metrics.errors import InputError
 from registry.database import reading
@@ -85,6 +85,7 @@ def uses(engine: Engine, settings: Settings) -> list[Use]:
 
     found: list[Use] = []
     kept: Calibrations | None = None
+    known: dict[str, Calibration | None] = {}
     try:
         for version, suite, row in _newest(engine, cast(EvaluationRow.details, String).like(_JUDGED)):
             home = results_home(settings.home, evaluation(row, ()))
@@ -94,7 +95,9 @@ def uses(engine: Engine, settings: Settings) -> list[Use]:
                 if demand is not None:
                     kept = kept or Calibrations.of(settings)
                     identity = calibrated_version(record["settings"]["judged"].get("judge", {}))
-                    why = shortfall(kept.latest(None, identity), demand)
+                    if identity not in known:
+                        known[identity] = kept.latest(None, identity)
+                    why = shortfall(known[identity], demand)
                 found.append(
                     Use(
                         version.name, version.version, version.id, suite.name, task, metric, row.id, record, home,

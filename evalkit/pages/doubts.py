@@ -18,7 +18,7 @@ from metrics.base import Estimate
 from metrics.errors import InputError
 from metrics.statistics import cohen_kappa
 
-LISTED = 20
+LISTED = 10
 """Suspected samples of one task on a page."""
 
 

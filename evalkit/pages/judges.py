@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 
 from evalkit.judging.calibrations import Calibration, Calibrations
-from evalkit.judging.ledger import Total, open_ledger
-from evalkit.judging.standing import DAYS, since, standings
+from evalkit.judging.ledger import Total
+from evalkit.judging.standing import DAYS, recent_costs, standings
 from evalkit.judging.uses import Use, uses
 from evalkit.pages.charts import Chart, keep
 from evalkit.pages.doubts import Beside, Doubtful, beside, doubtful
@@ -28,8 +28,9 @@ SHOWN = 100
 """Judges on a page."""
 KEPT = 25
 """Calibrations on a page."""
-_DRAWN = 100
-_USES = 50
+_DRAWN = 60
+_USES = 20
+_PAIRS = 10
 _DRIFT = {
     "cohen_kappa": "Agreement with people beyond chance (kappa)", "accuracy": "Agreement with people (accuracy)",
     "bias": "Judged minus labelled (bias)", "position_consistency": "Same verdict in both orders",
@@ -115,12 +116,8 @@ def _drift(project: Project, history: Sequence[Calibration], own: Sequence[Use])
 
 
 def _cost(project: Project, judge: str) -> Cost:
-    ledger = open_ledger(project.settings)
-    try:
-        days = ledger.totals(("day",), judge=judge, since=since())
-        models = ledger.totals(("model",), judge=judge, since=since())
-    finally:
-        ledger.close()
+    days = recent_costs(project.settings, ("day",), judge)
+    models = recent_costs(project.settings, ("model",), judge)
     if not days:
         return Cost((), models)
     priced = any(total.cost is not None for total in days)
@@ -154,10 +151,11 @@ def _doubtful(own: Sequence[Use]) -> Mapping[str, Doubtful]:
 
 def _beside(own: Sequence[Use], everywhere: Sequence[Use]) -> list[Beside]:
     """Other judges of the same samples."""
-    return [
-        told
+    pairs = [
+        (use, other)
         for use in own
         for other in everywhere
         if (other.version_id, other.task) == (use.version_id, use.task) and other.metric != use.metric
-        if (told := beside(use, other)) is not None
-    ][:_USES]
+    ]
+    found = (beside(use, other) for use, other in pairs[:_PAIRS])
+    return [told for told in found if told is not None]

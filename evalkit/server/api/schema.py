@@ -401,7 +401,7 @@ class CalibrationOut(Out):
 
 class JudgeOut(Out):
     """A judge: its newest calibration in any version, how many models rely on it (`short` of them demand more than it
-    has shown), and what it was asked in the last 90 days; `cost` is in US dollars, null where no price is known.
+    has shown), and what it was asked in the last 30 days; `cost` is in US dollars, null where no price is known.
     """
 
     name: str
