@@ -355,13 +355,7 @@ def _words(given: Sequence[str]) -> dict[str, float]:
 
 def _save(found: Any, labels_file: str) -> str:
     from evalkit.config import load_settings
-    from evalkit.judging.calibrations import Calibrations
+    from evalkit.judging.calibrations import store_calibration
     from registry.digests import file_digest
 
-    settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    kept = Calibrations.of(settings)
-    try:
-        return kept.save(found, file_digest(Path(labels_file))).id
-    finally:
-        kept.close()
+    return store_calibration(load_settings(), found, file_digest(Path(labels_file))).id

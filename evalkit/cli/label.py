@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from judges.sampling import Draw
     from metrics.base import FloatArray
 
-PASS_FAIL = {"p": 1.0, "f": 0.0}
-PAIRS = {"a": 1.0, "b": 0.0, "t": 0.5}
-_SKIP, _BACK, _QUIT = "s", "u", "q"
+_BACK, _QUIT = "u", "q"
 
 
 @click.command(short_help="Label samples drawn with known chances.")
@@ -70,15 +68,14 @@ def label(
     note(f"{len(file.done)} of {draws} draws labelled in {labels_file}; {left}")
 
 
-def _ask_all(file: LabelFile, samples: Mapping[str, Sample], keys: dict[str, float] | None, seed: int) -> bool:
+def _ask_all(file: LabelFile, samples: Mapping[str, Sample], keys: Mapping[str, float] | None, seed: int) -> bool:
     """Ask until nothing is left (True) or the person quits (False)."""
-    from evalkit.judging.labelling import CANNOT_TELL, show
+    from evalkit.judging.labelling import PAIRS, PASS_FAIL, show, value_of
 
     while (draw := file.next()) is not None:
         sample = samples[draw.sample_id]
         shown = show(sample, draw, seed)
-        pair = len(sample.others) == 1
-        choices = keys or (PAIRS if pair else PASS_FAIL)
+        choices = keys or (PAIRS if len(sample.others) == 1 else PASS_FAIL)
         _print(file, draw, shown)
         answer = _ask(choices)
         if answer == _QUIT:
@@ -86,21 +83,19 @@ def _ask_all(file: LabelFile, samples: Mapping[str, Sample], keys: dict[str, flo
         if answer == _BACK:
             if not file.back():
                 note("there is nothing to take back since you started")
-        elif answer == _SKIP:
-            file.add(draw, None, CANNOT_TELL)
         else:
-            value = choices[answer]
-            file.add(draw, 1 - value if pair and keys is None and shown.swapped else value)
+            file.add(draw, *value_of(answer, choices, shown))
     return True
 
 
 def _ask(choices: Mapping[str, float]) -> str:
-    words = {"p": "pass", "f": "fail", "a": "A is better", "b": "B is better", "t": "tie"}
-    shown = ", ".join(f"{key} {words[key]}" if key in words else key for key in choices)
+    from evalkit.judging.labelling import SKIP, WORDS
+
+    shown = ", ".join(f"{key} {WORDS[key]}" if key in WORDS else key for key in choices)
     while True:
-        answer: str = click.prompt(f"{shown}; {_SKIP} cannot tell, {_BACK} undo, {_QUIT} quit", type=str, err=True)
+        answer: str = click.prompt(f"{shown}; {SKIP} cannot tell, {_BACK} undo, {_QUIT} quit", type=str, err=True)
         answer = answer.strip().lower()
-        if answer in {*choices, _SKIP, _BACK, _QUIT}:
+        if answer in {*choices, SKIP, _BACK, _QUIT}:
             return answer
         note(f"{answer[:20]!r} is none of these")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.config import Settings
+from evalkit.evidence import results_home
 from evalkit.judging.demands import calibrated_version
 from evalkit.judging.ledger import open_ledger
 from evalkit.judging.open import open_desk
@@ -16,6 +18,11 @@ from judges.loading import read_definition
 from judges.opening import open_judge
 from metrics.errors import InputError
 from registry.judged import JudgeDefaults
+
+if TYPE_CHECKING:
+    from evalkit.session import Session
+    from registry.entities import Evaluation, ModelVersion
+    from registry.store import Registry
 
 _AT_A_TIME = 64
 
@@ -78,19 +85,39 @@ def stored_verdicts(reference: str, metric: str, settings: Settings | None = Non
     """
     from evalkit.session import open_session
 
-    task, _, name = metric.partition("/")
     with open_session(settings) as session:
-        version = session.version(reference)
-        for evaluation in session.registry.evaluations(version):
-            record = evaluation.details.get("tasks", {}).get(task, {}).get("metrics", {}).get(name, {})
-            if evaluation.status == "finished" and record.get("verdicts"):
-                judged = record["settings"]["judged"]
-                found = _read(session.settings.home, record["verdicts"])
-                return Asked(name, calibrated_version(judged.get("judge", {})), tuple(found), Usage())
-    raise InputError(f"{reference} has no verdicts of a judge for '{metric}'; name a judged score as task/name")
+        return verdicts_of(session, session.version(reference), metric)
 
 
-def _read(home: Path, digest: str) -> list[Verdict]:
+def verdicts_of(session: Session, version: ModelVersion, metric: str) -> Asked:
+    """The same in a project that is open."""
+    task, _, name = metric.partition("/")
+    evaluation = judged_evaluation(session.registry, version, task, name)
+    if evaluation is None:
+        raise InputError(
+            f"{version.reference} has no verdicts of a judge for '{metric}'; name a judged score as task/name"
+        )
+    record = evaluation.details["tasks"][task]["metrics"][name]
+    found = read_stored(results_home(session.settings.home, evaluation), record["verdicts"])
+    version_of_judge = calibrated_version(record["settings"]["judged"].get("judge", {}))
+    return Asked(name, version_of_judge, tuple(found), Usage())
+
+
+def judged_evaluation(registry: Registry, version: ModelVersion, task: str, name: str) -> Evaluation | None:
+    """The newest finished evaluation of a version in which a judge gave a task's score; None where there is none."""
+    for evaluation in registry.evaluations(version):
+        record = evaluation.details.get("tasks", {}).get(task, {}).get("metrics", {}).get(name, {})
+        if evaluation.status == "finished" and record.get("verdicts"):
+            return evaluation
+    return None
+
+
+def read_stored(home: Path, digest: str) -> list[Verdict]:
+    """Stored verdicts by their digest, one per sample.
+
+    Raises:
+        InputError: they are gone.
+    """
     from evalkit.runner.shards import ShardFolder
     from evalkit.runner.verdicts import FOLDER
 

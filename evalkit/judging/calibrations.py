@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    tuple_,
+)
 
 from evalkit.config import Settings
 from evalkit.own_database import open_own, own_url
@@ -99,19 +112,59 @@ class Calibrations:
 
     def latest(self, judge: str | None, judge_version: str | None) -> Calibration | None:
         """The newest calibration of exactly this version of a judge, whatever its name where that is None."""
-        found = self.list(judge, judge_version)
-        return found[-1] if found else None
+        query = self._of(judge, judge_version).order_by(_calibrations.c.created.desc(), _calibrations.c.id.desc())
+        found = self._read(query.limit(1))
+        return found[0] if found else None
+
+    def newest(self) -> dict[str, tuple[Calibration, int]]:
+        """Each judge that was calibrated, by name: its newest calibration in any version, and how many there are."""
+        table, mine = _calibrations, _calibrations.c.workspace == self._workspace
+        place = func.row_number().over(partition_by=table.c.judge, order_by=(table.c.created.desc(), table.c.id.desc()))
+        count = func.count().over(partition_by=table.c.judge)
+        ranked = select(table, place.label("place"), count.label("count")).where(mine).subquery()
+        with self._engine.connect().execution_options(evalkit_reading=True) as connection:
+            rows = connection.execute(select(ranked).where(ranked.c.place == 1).order_by(ranked.c.judge)).mappings()
+            return {row["judge"]: (_read(row), row["count"]) for row in rows}
+
+    def history(self, judge: str, *, most: int, before: tuple[int, str] | None = None) -> Sequence[Calibration]:
+        """A judge's calibrations in any version, newest first, at most `most`.
+
+        Args:
+            judge: its name.
+            most: how many.
+            before: time and id of a calibration, to go on with those that were made before it.
+        """
+        table = _calibrations
+        query = select(table).where(table.c.workspace == self._workspace, table.c.judge == _plain(judge))
+        if before is not None:
+            query = query.where(tuple_(table.c.created, table.c.id) < tuple_(*before))
+        return self._read(query.order_by(table.c.created.desc(), table.c.id.desc()).limit(most))
 
     def list(self, judge: str | None = None, judge_version: str | None = None) -> list[Calibration]:
         """Calibrations in the order in which they were made, of one judge and version where they are named."""
+        return [*self._read(self._of(judge, judge_version).order_by(_calibrations.c.created, _calibrations.c.id))]
+
+    def _of(self, judge: str | None, judge_version: str | None) -> Select[Any]:
         query = select(_calibrations).where(_calibrations.c.workspace == self._workspace)
         if judge is not None:
             query = query.where(_calibrations.c.judge == _plain(judge))
         if judge is not None or judge_version is not None:
             query = query.where(_calibrations.c.judge_version == _plain(judge_version or ""))
-        query = query.order_by(_calibrations.c.created, _calibrations.c.id)
+        return query
+
+    def _read(self, query: Select[Any]) -> Sequence[Calibration]:
         with self._engine.connect().execution_options(evalkit_reading=True) as connection:
             return [_read(row) for row in connection.execute(query).mappings()]
+
+
+def store_calibration(settings: Settings, report: JudgeReport, labels: str) -> Calibration:
+    """Keep a report with a project's other calibrations; `labels` is the digest of the labels."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    kept = Calibrations.of(settings)
+    try:
+        return kept.save(report, labels)
+    finally:
+        kept.close()
 
 
 def shortfall(calibration: Calibration | None, demand: Demand, *, now: int | None = None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,12 @@ from metrics.errors import InputError
 from registry.digests import digest, now_ms
 
 CANNOT_TELL = "cannot tell"
+SKIP = "s"
+"""The key of `CANNOT_TELL`."""
+PASS_FAIL: Mapping[str, float] = {"p": 1.0, "f": 0.0}
+PAIRS: Mapping[str, float] = {"a": 1.0, "b": 0.0, "t": 0.5}
+WORDS: Mapping[str, str] = {"p": "pass", "f": "fail", "a": "A is better", "b": "B is better", "t": "tie"}
+"""What the keys of answers stand for; numbers stand for themselves."""
 
 
 @dataclass(slots=True)
@@ -74,6 +80,11 @@ class LabelFile:
         mine = [label for label in read_labels(path) if label.labeller == labeller and label.draw is not None]
         return cls(path, draws, labeller, {label.draw: label for label in mine if label.draw is not None})
 
+    def pending(self) -> Draw | None:
+        """The first draw whose sample has no label; nothing is written."""
+        known = {label.sample_id for label in self.done.values()}
+        return next((draw for draw in self.draws if draw.sample_id not in known), None)
+
     def next(self) -> Draw | None:
         """The first draw without a label; a sample that was labelled in an earlier draw counts again by itself."""
         known = {label.sample_id: label for label in self.done.values()}
@@ -95,9 +106,12 @@ class LabelFile:
         """Ask for the last sample again, False where there is none; what was stored counts until it is replaced."""
         if not self.history:
             return False
-        sample = self.history.pop().sample_id
-        self.done = {place: label for place, label in self.done.items() if label.sample_id != sample}
+        self.ask_again(self.history.pop().sample_id)
         return True
+
+    def ask_again(self, sample_id: str) -> None:
+        """Ask for a sample again; what was stored counts until it is replaced."""
+        self.done = {place: label for place, label in self.done.items() if label.sample_id != sample_id}
 
     def _store(self, draw: Draw, value: float | None, reason: str | None) -> None:
         label = Label(draw.sample_id, value, reason, draw.probability, self.labeller, now_ms(), draw.draw)
@@ -139,6 +153,20 @@ def show(sample: Sample, draw: Draw, seed: int) -> Shown:
     else:
         parts.append(("output", sample.output if sample.output is not None else f"(none: {sample.unusable})"))
     return Shown(tuple((title, harmless(text)) for title, text in parts), swapped)
+
+
+def value_of(answer: str, choices: Mapping[str, float], shown: Shown) -> tuple[float | None, str | None]:
+    """An answer's key as a label: its value on the judge's scale, or None and why there is none.
+
+    Raises:
+        InputError: the key is none of the choices.
+    """
+    if answer == SKIP:
+        return None, CANNOT_TELL
+    if answer not in choices:
+        raise InputError(f"'{answer[:20]}' is no answer here; expected one of {', '.join([*choices, SKIP])}")
+    value = choices[answer]
+    return (1 - value if shown.swapped and choices == PAIRS else value), None
 
 
 def harmless(text: str) -> str:

@@ -106,7 +106,22 @@ def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
     return Matter("Spent budgets", "/evalkit/monitors", len(found), items)
 
 
-KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided, late, spent)
+def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
+    """Judges of the newest versions that have not shown what a suite demands of them."""
+    from evalkit.judging.uses import uses
+
+    found = [use for use in uses(project.engine, project.settings) if use.why is not None]
+    items = [
+        Item(
+            f"{use.model} version {use.number}: {use.task}/{use.metric}", use.why or "",
+            f"/evalkit/judges/{path(use.metric)}", "inconclusive",
+        )
+        for use in found[:SHOWN]
+    ]  # fmt: skip
+    return Matter("Uncalibrated judges", "/evalkit/judges", len(found), items)
+
+
+KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided, late, spent, uncalibrated)
 
 
 def matters(project: Project, lines: Sequence[ModelLine] | None = None) -> list[Matter]:

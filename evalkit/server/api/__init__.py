@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from evalkit.server.api import alerts, audit, decisions, erasures, evaluations, models, monitors, policies, records
+from evalkit.server.api import (
+    alerts,
+    audit,
+    decisions,
+    erasures,
+    evaluations,
+    judges,
+    models,
+    monitors,
+    policies,
+    records,
+)
 
 PREFIX = "/evalkit/api/v1"
 
@@ -18,6 +29,7 @@ for part in (
     evaluations.uploads,
     decisions.router,
     policies.router,
+    judges.router,
     monitors.router,
     alerts.router,
     audit.router,

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path
 
 from evalkit.server.api import paging
+from evalkit.server.api.judges import calibration_out
 from evalkit.server.api.models import Anybody, read_suite
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import NotFoundError, new_router
@@ -61,16 +62,7 @@ def get_calibrations(project: InProject, cursor: Cursor = None, limit: Limit = 1
         items, following = paging.cut(kept.list(), cursor, limit)
     finally:
         kept.close()
-    return Page(
-        items=[
-            CalibrationOut(
-                id=item.id, judge=item.report.judge, judge_version=item.report.judge_version,
-                labels_digest=item.labels, created_at=item.created, report=item.report.to_json(),
-            )
-            for item in items
-        ],
-        next=following,
-    )  # fmt: skip
+    return Page(items=[calibration_out(item) for item in items], next=following)
 
 
 def _told(item: Policy, *, new: bool | None = None) -> PolicyOut:

@@ -399,6 +399,22 @@ class CalibrationOut(Out):
     report: dict[str, Any]
 
 
+class JudgeOut(Out):
+    """A judge: its newest calibration in any version, how many models rely on it (`short` of them demand more than it
+    has shown), and what it was asked in the last 30 days; `cost` is in US dollars, null where no price is known.
+    """
+
+    name: str
+    calibration: CalibrationOut | None
+    calibrations: int
+    uses: int
+    short: int
+    requests: int
+    prompt_tokens: int
+    output_tokens: int
+    cost: float | None
+
+
 class WindowOut(Out):
     """One revision of a window ``[start, end)``: `ok`, `no data`, `contract` (broken) or `failed`."""
 

@@ -178,3 +178,74 @@ def project(evaluated: Path, tmp_path: Path) -> Iterator[Project]:
 def pages(project: Project) -> Pages:
     """The pages of that project."""
     return Pages(project)
+
+
+JUDGED_COUNT = 40
+JUDGED_SUITE = """\
+suite: judged
+tasks:
+  golden:
+    data: golden.jsonl
+    outputs: outputs.jsonl
+    columns: {id: id, prompt: question, expected: expected, context: context}
+    score: [{replay: [verdicts.jsonl], as: helpful, calibrated: {kappa: 0.6}}, {replay: [other.jsonl], as: other}]
+  plain:
+    data: golden.jsonl
+    outputs: outputs.jsonl
+    columns: {id: id, prompt: question, expected: expected}
+    score: [exact_match]
+gate:
+  rules: [{metric: golden/helpful, min: 0.5}]
+"""
+
+
+def write_rows(folder: Path, name: str, made: list[dict[str, Any]]) -> None:
+    (folder / name).write_text("\n".join(json.dumps(row) for row in made))
+
+
+@pytest.fixture(scope="session")
+def judged_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A version with recorded verdicts of two judges: some are missing, and one output addresses the judge."""
+    folder = tmp_path_factory.mktemp("judged") / "project"
+    from evalkit.session import Session
+    from registry.store import Registry
+
+    home = folder / ".evalkit"
+    home.mkdir(parents=True)
+    shutil.copyfile(empty_store, home / "mlflow.db")
+    names = [f"q{i}" for i in range(JUDGED_COUNT)]
+    write_rows(folder, "golden.jsonl", [
+        {"id": name, "question": f"what is {name}? {HOSTILE}", "expected": [name], "context": [f"facts of {name}"]}
+        for name in names
+    ])  # fmt: skip
+    write_rows(folder, "outputs.jsonl", [{"id": name, "output": f"answer {name} {HOSTILE}"} for name in names])
+    for file, wrong in (("verdicts.jsonl", 0), ("other.jsonl", 3)):
+        write_rows(folder, file, [
+            {
+                "id": name, "verdict": None if i < 4 else int((i + wrong * (i % 5 == 0)) % 2),
+                "verdict_reason": "suspected injection" if i == 0 else "no number",
+                "verdict_rationale": "the secret rationale",
+            }
+            for i, name in enumerate(names)
+        ])  # fmt: skip
+    (folder / "suite.yaml").write_text(JUDGED_SUITE)
+    url = f"sqlite:///{home / 'mlflow.db'}"
+    settings = Settings(home, url, url, url, advisory=False)
+    registry = Registry(url, url, artifact_root=settings.artifacts)
+    version = registry.register("bot", model=str(folder / "outputs.jsonl"), suite=Suite.load(folder / "suite.yaml"))
+    Session(settings, registry).evaluate(version)
+    registry.close()
+    return folder
+
+
+@pytest.fixture
+def judged_pages(judged_folder: Path, tmp_path: Path) -> Iterator[Pages]:
+    """The pages of a copy of that project."""
+    folder = tmp_path / "judged"
+    shutil.copytree(judged_folder, folder)
+    home = folder / ".evalkit"
+    url = f"sqlite:///{home / 'mlflow.db'}"
+    project = open_project(Settings(home, url, url, url, advisory=False))
+    yield Pages(project)
+    project.registry.close()
+    project.engine.dispose()

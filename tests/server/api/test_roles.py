@@ -44,6 +44,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("PUT", "/policies/{pattern}"): (frozenset({"admin"}), {"aliases": ["latest"]}),
     ("DELETE", "/policies/{pattern}"): (frozenset({"admin"}), None),
     ("GET", "/calibrations"): (READERS, None),
+    ("GET", "/judges"): (READERS, None),
     ("GET", "/monitors"): (READERS, None),
     ("GET", "/monitors/{name}"): (READERS, None),
     ("GET", "/monitors/{name}/windows"): (READERS, None),
