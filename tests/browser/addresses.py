@@ -39,9 +39,3 @@ ADDRESSES = (
 
 ERRORS = ("/evalkit/monitors/none", "/evalkit/monitors?start=-1")
 """Pages that say what went wrong."""
-
-PLANNED = frozenset(one for one in ADDRESSES if one.startswith(("/evalkit/judges", "/evalkit/label")))
-"""Pages that need not be there: their tests are skipped where they answer 404."""
-
-PLANNED_LINKS = r"/evalkit/(judges|label)\b"
-"""Links to them, which may be dead until then."""

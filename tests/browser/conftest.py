@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -56,28 +55,18 @@ class Site:
     def _get(self, url: str) -> requests.Response:
         return requests.get(url, timeout=60, allow_redirects=False)
 
-    def there(self, address: str) -> str:
-        """The full address of a page; the test is skipped where the page is only planned."""
-        url = self.full(address)
-        if self.get(url).status_code == 404 and address in _beside("addresses").PLANNED:
-            pytest.skip("this page is not there yet")
-        return url
-
     def _visit(self, address: str) -> Any:
-        return self.browser.visit(self.there(address))
+        return self.browser.visit(self.full(address))
 
     def _without_scripts(self, address: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.browser.without_scripts(self.there(address))
+        found: dict[str, Any] = self.browser.without_scripts(self.full(address))
         return found
 
-    def is_planned(self, link: str) -> bool:
-        """Whether a link leads to a page that need not be there."""
-        return re.match(_beside("addresses").PLANNED_LINKS, link) is not None
-
     @property
-    def present(self) -> list[str]:
-        """Addresses of pages that are there."""
-        return [one for one in _beside("addresses").ADDRESSES if self.get(self.full(one)).status_code != 404]
+    def addresses(self) -> tuple[str, ...]:
+        """All pages."""
+        found: tuple[str, ...] = _beside("addresses").ADDRESSES
+        return found
 
 
 @pytest.fixture(scope="session")
