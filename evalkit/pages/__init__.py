@@ -30,8 +30,8 @@ from evalkit.pages.charts import route as chart_route
 
 PREFIX = "/evalkit"
 _PAGES = (
-    overview, models, version, samples, version_actions, compare, monitors, monitor, window, generations, alerts, judges,
-    labelling, jobs, audit,
+    overview, models, version, samples, version_actions, compare, monitors, monitor, window, generations, alerts,
+    judges, labelling, jobs, audit,
 )  # fmt: skip
 
 router = APIRouter(include_in_schema=False)
