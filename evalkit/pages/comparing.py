@@ -130,8 +130,10 @@ def differences(project: Project, left: Side, right: Side, slice_: str = "") -> 
     """Every estimate of one version (on one slice) beside another's; none where the former was not evaluated."""
     if not left.results:
         return []
+    wished = _wished(project, left.version)
     told = {
         "format": _FORMAT,
+        "wished": wished,
         "left": _identity(left.results[0].evaluation),
         "right": [_identity(found.evaluation) for found in right.results],
         "slice": slice_,
@@ -141,8 +143,17 @@ def differences(project: Project, left: Side, right: Side, slice_: str = "") -> 
         return [_from_json(item) for item in json.loads(place.read_bytes())]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not computed yet, or not as we keep it now
-    found = list(_computed(left.results[0], right, slice_))
+    found = list(_computed(left.results[0], right, slice_, wished))
     store.write(place, json.dumps([_to_json(item) for item in found]).encode())
+    return found
+
+
+def _wished(project: Project, version: ModelVersion) -> dict[str, Direction]:
+    """Which way is better where the suite's own limits say it: a refusal is right on some tasks and wrong on others."""
+    found: dict[str, Direction] = {}
+    for rule in project.registry.suite(version).spec.gate.rules:
+        if (rule.min is None) != (rule.max is None):
+            found[rule.metric] = "higher" if rule.max is None else "lower"
     return found
 
 
@@ -150,7 +161,7 @@ def _identity(evaluation: Evaluation) -> list[Any]:
     return [evaluation.digest, evaluation.look, evaluation.id, evaluation.finished_at]
 
 
-def _computed(own: StoredResults, right: Side, slice_: str) -> Iterator[Difference]:
+def _computed(own: StoredResults, right: Side, slice_: str, wished: Mapping[str, Direction]) -> Iterator[Difference]:
     specs = specs_of(own.evaluation)
     estimates = [one for one in own.evaluation.estimates if one.slice == slice_]
     for (task, metric), group in groupby(estimates, key=lambda one: (one.task, one.metric)):
@@ -165,7 +176,7 @@ def _computed(own: StoredResults, right: Side, slice_: str) -> Iterator[Differen
             try:
                 paired = _paired(own, other, task, metric, slice_)
                 scores = [results.rows(task, metric, slice_) for results in (own, other)] if paired else []
-                won = wins(scores[0], scores[1], spec.direction) if paired else None
+                won = wins(scores[0], scores[1], wished.get(f"{task}/{metric}", spec.direction)) if paired else None
             except InputError as error:
                 reason = str(error)
         theirs = {} if other is None else _by_key(other.evaluation, task, metric, slice_)
@@ -174,8 +185,8 @@ def _computed(own: StoredResults, right: Side, slice_: str) -> Iterator[Differen
             if change is None and right_one is not None and not reason:
                 change = independent_difference(stored.estimate, right_one)
             yield Difference(
-                task, stored.name, slice_, spec.direction_of(stored.key), spec.units, stored.estimate, right_one,
-                change, won if stored.key == "value" else None,
+                task, stored.name, slice_, wished.get(stored.name, spec.direction_of(stored.key)), spec.units,
+                stored.estimate, right_one, change, won if stored.key == "value" else None,
                 reason or ("" if right_one is not None else "the other version has no such estimate"),
             )  # fmt: skip
 

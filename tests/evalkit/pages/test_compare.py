@@ -16,6 +16,7 @@ from evalkit.pages.compare import references
 from evalkit.pages.side_by_side import marked
 from metrics.base import Scores
 from metrics.errors import InputError
+from registry.suite import Suite
 
 COMPARE = "/evalkit/compare?versions=bot/2,bot/1"
 HOSTILE = "<script>document.title='pwned'</script>"
@@ -104,6 +105,20 @@ class TestDifferences:
         again = replace(right.results[0], evaluation=replace(right.results[0].evaluation, finished_at=1), _kept={})
         with pytest.raises(AssertionError):
             comparing.differences(project, left, replace(right, results=(again,)))
+
+    def test_a_limit_of_the_suite_says_which_way_is_better(self, project: Any) -> None:
+        def standing() -> tuple[str, int]:
+            found = next(one for one in comparing.differences(project, *_sides(project)) if "exact_match" in one.name)
+            assert found.wins is not None
+            return found.standing, found.wins.better
+
+        assert standing() == ("worse", 0)
+        version = project.registry.version("models:/bot/2")
+        folder = project.settings.home.parent
+        text = (folder / "suite.yaml").read_text().replace("min: 0.5", "max: 0.5")
+        project.registry.bind_suite(version, Suite.from_text(text, folder, origin="suite.yaml"))
+        assert standing()[0] == "better"
+        assert standing()[1] > 0
 
     def test_a_damaged_file_is_computed_again(self, project: Any) -> None:
         left, right = _sides(project)
