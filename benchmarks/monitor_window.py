@@ -2,9 +2,9 @@
 
     python benchmarks/monitor_window.py [rows a day, 100000] [days, 10]
 
-Prints the seconds and the peak memory of reading all rows, of each day's window (lengths, latency, cost, empty and
-repeated outputs, group rates, univariate drift on all rows; toxicity and embedding drift on a hash sample of 5,000),
-and of the roll-up with the raw rows removed.
+Prints the seconds and the peak memory of reading all rows, of each day's window (contract, lengths, latency, cost,
+empty and repeated outputs, group rates, univariate drift on all rows; toxicity and embedding drift on a hash sample of
+5,000), and of the roll-up with the raw rows removed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,22 @@ source:
 lateness: 1h
 baseline: 2d
 retention: {raw: 400d}
+contract: contract.yaml
 checks:
   - {toxicity: {sample: 5000/day}}
   - {drift: {columns: [prompt, output, latency, cost, language, embedding], sample: 5000/day}}
   - {groups: {by: [language], of: [empty, length, latency, toxicity]}}
+"""
+
+CONTRACT = """\
+contract: benchmark
+volume: {min: 100}
+expectations:
+  - {expect_column_values_to_not_be_null: {column: prompt}}
+  - {expect_column_values_to_not_be_null: {column: output, mostly: 0.98}}
+  - {expect_column_values_to_be_between: {column: latency, min_value: 0, max_value: 60, mostly: 0.98}}
+  - {expect_column_values_to_be_between: {column: cost, min_value: 0}}
+  - {expect_column_values_to_be_in_set: {column: slice.language, value_set: [l0, l1, l2, l3, l4, l5, l6, l7, l8, l9]}}
 """
 
 
@@ -102,6 +114,7 @@ def main(rows: int, days: int) -> None:
         for day in range(days):
             write_day(home / "generations", day, rows)
         (home / "monitor.yaml").write_text(MONITOR)
+        (home / "contract.yaml").write_text(CONTRACT)
         database = f"sqlite:///{home / 'evalkit.db'}"
         settings = Settings(home / ".evalkit", database, database, database, advisory=False)
         api.apply(home / "monitor.yaml", settings=settings)
