@@ -274,7 +274,7 @@ class _Copies:
                 **self._row(monitor), "window_id": window, "cadence": "day", "check": check, "key": check,
                 "slice": "", "rule": "max", "opened_at": start, "opened_until": start + DAY,
                 "closed_at": None if lasting else start + 3 * DAY, "statistic": 1.2, "threshold": 1.0, "value": 0.12,
-                "reason": "0.12 at n = 5000, limit 0.08: evidence 1.2 of what alerts",
+                "reason": "0.12 at n = 5000, limit 0.08: evidence at 100 % of the alarm threshold",
                 "samples": json.dumps([f"row-{i}" for i in range(5)]), "announced_at": start + DAY,
                 "acknowledged_at": None, "acknowledged_by": None, "silenced_until": None, "comment": "", "action": "",
             }  # fmt: skip

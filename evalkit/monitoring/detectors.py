@@ -87,7 +87,7 @@ class Reading:
         status: ``learning``, ``ok``, ``warn``, ``alert`` or ``no data``.
         alerting: whether an alert is open; it stays open over windows without data.
         statistic: what is compared with `threshold`, and what a chart shows; None while learning and without data.
-            e-detector: evidence as a share of what alerts; 3-sigma: standard errors beyond the level; threshold: the
+            e-detector: evidence as a share of the threshold; 3-sigma: standard errors beyond the level; threshold: the
             value.
         threshold: where the statistic alerts.
         warning: where it warns.
@@ -237,7 +237,7 @@ class SignalDetector:
         shares = [math.exp(float(t.state.log_statistic) - t.log_threshold) for t in tracks]
         # the cap is reached up to rounding
         statistic = 1.0 if max(shares) > 1 - 1e-9 else max(shares)
-        words = f"evidence {statistic:.2g} of what alerts"
+        words = f"evidence at {100 * statistic:.3g} % of the alarm threshold"
         return self._decided(
             replace(state, tracks=tracks), window, statistic, threshold=1.0, warning=WARN_SHARE, words=words
         )
