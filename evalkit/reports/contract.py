@@ -6,6 +6,7 @@ imported only here and only when a contract is checked: it takes seconds and hal
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import re
@@ -278,16 +279,30 @@ def _expectations(expectations: Sequence[Expectation], rows: pd.DataFrame) -> li
     for number, item in enumerate(expectations):
         suite.add_expectation(_class(item.expect)(**item.arguments, meta={"number": number}))
     asset = context.data_sources.add_pandas("window").add_dataframe_asset("rows")
+    asked = _asked(expectations, rows)
     # Text as objects: pandas' own string type has another name than the one that expectations ask for
-    frame = rows.astype({name: object for name in rows.columns if rows[name].dtype == "str"})
+    frame = asked.astype({name: object for name in asked.columns if asked[name].dtype == "str"})
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     found = batch.validate(suite, result_format="SUMMARY")
     told = [(result.expectation_config.meta["number"], result) for result in found.results]
-    return [
+    breaches = [
         _breach(expectations[number], result)
         for number, result in sorted(told, key=lambda one: int(one[0]))
         if not result.success
     ]
+    # The context stays the library's present one, and would keep the window's rows in cycles of references
+    context.data_sources.delete("window")
+    del batch, asset, found, told, frame
+    gc.collect()
+    return breaches
+
+
+def _asked(expectations: Sequence[Expectation], rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns that expectations name; all where one of them is about the table or about several columns."""
+    if not all(isinstance(item.arguments.get("column"), str) for item in expectations):
+        return rows
+    named = {str(item.arguments["column"]) for item in expectations}
+    return rows[[name for name in rows.columns if name in named]]
 
 
 def _breach(item: Expectation, result: Any) -> Breach:
