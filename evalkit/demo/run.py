@@ -194,7 +194,7 @@ def _summary(verdicts: list[Verdict], folder: Path, console: Console, seconds: f
         highlight=False,
     )
     console.print(f"  cd {folder} && evalkit server", soft_wrap=True, highlight=False)
-    console.print("  and open http://127.0.0.1:5000/evalkit: the pages, with MLflow's own beside them", highlight=False)
+    console.print("  and open http://127.0.0.1:5000/evalkit", soft_wrap=True, highlight=False)
 
 
 @contextmanager
