@@ -2,7 +2,8 @@
 
 Each replay has 14 learning days of error-free labels at 6 %. Quiet: 90 days at 6 %, and whether any signal of the
 monitor alarms; the upper 95 % bound is Clopper and Pearson's, one-sided. Delay: 30 quiet days, then 10 %, on one signal
-of the monitor; the first changed day counts as 1. `known` is the rule `max: 0.06`, whose level needs no learning.
+of the monitor; the first changed day counts as 1. `known` is the rule `max: 0.06`, whose level needs no learning;
+`smallest 0.04` is that rule told that smaller changes do not matter.
 
     PYTHONPATH=. python benchmarks/alert_delays.py [--replays 200] [--quiet-signals 20000] [--signals 1 20]
                                                    [--labels 35 100 200 500]
@@ -52,7 +53,9 @@ def first_alarm(alarms: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.where(alarms.any(axis=1), alarms.argmax(axis=1), alarms.shape[1])
 
 
-def e_detector(stream: Stream, labels: int, family: int, known: bool = False) -> NDArray[np.intp]:
+def e_detector(
+    stream: Stream, labels: int, family: int, known: bool = False, smallest: float = 0.0
+) -> NDArray[np.intp]:
     """The default detector, all signals at once."""
     learned, watched = stream
     limit = known_limit(BEFORE, Observation(BEFORE, labels))
@@ -60,9 +63,11 @@ def e_detector(stream: Stream, labels: int, family: int, known: bool = False) ->
         limit if known else learn_baseline([Observation(float(v), labels) for v in row]) for row in learned
     ]
     budget = 0.05 / family
-    thresholds = np.array([alarm_threshold(b, "up", budget=budget, horizon=HORIZON).log_value for b in baselines])
+    thresholds = np.array(
+        [alarm_threshold(b, "up", budget=budget, horizon=HORIZON, smallest=smallest).log_value for b in baselines]
+    )
     sizes = np.array([labels / b.dispersion for b in baselines])
-    starts = [start(b, "up") for b in baselines]
+    starts = [start(b, "up", smallest=smallest) for b in baselines]
     state = ChangeState(
         *(np.stack([getattr(s, name) for s in starts]) for name in ("null", "changed", "log_null", "log_games"))
     )
@@ -76,6 +81,11 @@ def e_detector(stream: Stream, labels: int, family: int, known: bool = False) ->
 def known_level(stream: Stream, labels: int, family: int) -> NDArray[np.intp]:
     """The default detector against a limit at the level itself."""
     return e_detector(stream, labels, family, known=True)
+
+
+def known_change(stream: Stream, labels: int, family: int) -> NDArray[np.intp]:
+    """The same, told by ``smallest: 0.04`` that smaller changes do not matter."""
+    return e_detector(stream, labels, family, known=True, smallest=AFTER - BEFORE)
 
 
 def three_sigma(stream: Stream, labels: int, family: int) -> NDArray[np.intp]:
@@ -95,6 +105,7 @@ def daily_test(stream: Stream, labels: int, family: int) -> NDArray[np.intp]:
 WAYS: dict[str, Callable[[Stream, int, int], NDArray[np.intp]]] = {
     "e-detector": e_detector,
     "e-detector, known": known_level,
+    "smallest 0.04": known_change,
     "3-sigma": three_sigma,
     "daily p < 0.05": daily_test,
 }
