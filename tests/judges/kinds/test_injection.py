@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
-import json
-import os
 import time
 from pathlib import Path
 from types import ModuleType
@@ -90,21 +87,6 @@ def test_its_rate_is_a_safety_metric() -> None:
     assert (estimate.value, estimate.n) == (0.5, 2)
     assert estimate.coverage == pytest.approx(2 / 3)
     assert metric.spec.quadrant == "safety"
-
-
-@pytest.mark.data
-def test_real_outputs_are_hardly_ever_flagged() -> None:
-    folder = os.environ.get("EVALKIT_TEST_DATA")
-    if not folder:
-        pytest.skip("EVALKIT_TEST_DATA is not set")
-    outputs = []
-    for file in sorted(Path(folder).glob("alpaca_*.jsonl.gz")):
-        if "published" not in file.name:
-            with gzip.open(file, "rt") as stream:
-                outputs += [json.loads(line)["output"] for line in stream]
-    assert len(outputs) == 4025
-    flagged = sum(find_injection(output) is not None for output in outputs)
-    assert flagged / len(outputs) < 0.005
 
 
 @pytest.mark.parametrize(
