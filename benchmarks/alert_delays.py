@@ -5,7 +5,7 @@ monitor alarms; the upper 95 % bound is Clopper and Pearson's, one-sided. Delay:
 of the monitor; the first changed day counts as 1. `known` is the rule `max: 0.06`, whose level needs no learning;
 `smallest 0.04` is that rule told that smaller changes do not matter.
 
-    PYTHONPATH=. python benchmarks/alert_delays.py [--replays 200] [--quiet-signals 20000] [--signals 1 20]
+    PYTHONPATH=. python benchmarks/alert_delays.py [--replays 4000] [--quiet-signals 20000] [--signals 1 20]
                                                    [--labels 35 100 200 500]
 """
 
@@ -128,7 +128,7 @@ def delays(way: str, labels: int, family: int, replays: int) -> Numbers:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--replays", type=int, default=200)
+    parser.add_argument("--replays", type=int, default=4000)
     parser.add_argument("--quiet-signals", type=int, default=20_000, help="over 90 days; of 4,000 monitors at most")
     parser.add_argument("--signals", type=int, nargs="+", default=[1, 20])
     parser.add_argument("--labels", type=int, nargs="+", default=[35, 100, 200, 500])

@@ -13,8 +13,12 @@ from metrics.errors import InputError
 from metrics.statistics.change_detection import Baseline, Direction, rate_deviation, replicate, start, update
 
 _PATHS = 720
+"""Simulated signals of a learned baseline."""
 
-_SPENT = 0.9
+_LIMIT_PATHS = 6000
+"""Simulated signals of a known limit, which costs a fraction of a learned baseline's whole grid of levels."""
+
+_SPENT = 0.95
 """Share of the budget that typical windows may spend; the rest is for windows of other sizes."""
 
 _SIMULATED = 180
@@ -29,7 +33,7 @@ class Threshold:
         log_value: log of the statistic's threshold.
         bound: largest chance of a false alarm within the horizon that theory leaves (Ville), whatever the windows'
             sizes, averaged over the baselines that the learning windows leave possible.
-        chance: the chance by simulation at typical windows, its Monte Carlo error included; 90 % of the budget.
+        chance: the chance by simulation at typical windows, its Monte Carlo error included; 95 % of the budget.
     """
 
     log_value: float
@@ -45,7 +49,7 @@ def alarm_threshold(
     Theory gives ``horizon / budget``, at which windows overshoot by so much that most of the budget is left. Here the
     chance is simulated at typical windows, by importance sampling: under the mixture of all changes that the statistic
     stands for, alarms are common, and each counts for what it weighs without a change. The threshold is the lowest at
-    which the chance plus two standard errors keeps to 90 % of the budget.
+    which the chance plus two standard errors keeps to 95 % of the budget.
 
     `InputError` on a budget outside 0 to 1 or a horizon below 1.
     """
@@ -64,7 +68,10 @@ def _typical(baseline: Baseline, smallest: float) -> tuple[Baseline, float]:
     def rounded(x: float) -> float:
         return math.exp(round(5 * math.log(x)) / 5) if 0 < x < math.inf else x
 
-    n, window = rounded(baseline.n / baseline.dispersion), max(1.0, rounded(baseline.window / baseline.dispersion))
+    n, window = rounded(baseline.n / baseline.dispersion), baseline.window / baseline.dispersion
+    if math.isfinite(n) or baseline.kind == "mean":
+        window = rounded(window)  # the counts of a known rate come in steps, which a rounded window would move
+    window = max(1.0, window)
     if baseline.kind == "mean":
         return Baseline("mean", 0.0, n, window, 1.0), rounded(smallest / baseline.deviation)
     value, deviation = baseline.value, baseline.deviation
@@ -72,7 +79,7 @@ def _typical(baseline: Baseline, smallest: float) -> tuple[Baseline, float]:
         hits = min(max(n * value, 0.5), n - 0.5)
         value = 1 / (1 + math.exp(-round(5 * math.log(hits / (n - hits))) / 5))
         deviation = rate_deviation(n * value, n)
-    return Baseline("rate", value, n, window, deviation), rounded(smallest)
+    return Baseline("rate", value, n, window, deviation), smallest
 
 
 @lru_cache(maxsize=16)
@@ -85,21 +92,22 @@ def _change_paths(
     """
     rng = np.random.default_rng(20231)
     first = start(baseline, direction, smallest=smallest)
-    g = rng.choice(len(first.null), _PATHS, p=np.exp(first.log_null))
-    d = rng.integers(0, first.changed.shape[1], _PATHS)
-    begins = np.arange(_PATHS) % horizon
+    paths = _PATHS if math.isfinite(baseline.n) else _LIMIT_PATHS
+    g = rng.choice(len(first.null), paths, p=np.exp(first.log_null))
+    d = rng.integers(0, first.changed.shape[1], paths)
+    begins = np.arange(paths) % horizon
     n = baseline.window
-    state = replicate(first, _PATHS)
-    logs = np.empty((_PATHS, horizon))
+    state = replicate(first, paths)
+    logs = np.empty((paths, horizon))
     for day in range(horizon):
         level = np.where(day < begins, first.null[g], first.changed[g, d])
         if baseline.kind == "rate":
             size = max(1, round(n))
             value = rng.binomial(size, level) / size
-            state = update(state, value, np.full(_PATHS, float(size)))
+            state = update(state, value, np.full(paths, float(size)))
         else:
             value = rng.normal(level, baseline.noise)
-            state = update(state, value, np.full(_PATHS, n), np.full(_PATHS, baseline.deviation))
+            state = update(state, value, np.full(paths, n), np.full(paths, baseline.deviation))
         logs[:, day] = state.log_statistic
     return logs, np.maximum.accumulate(logs, axis=1)
 

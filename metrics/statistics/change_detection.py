@@ -217,8 +217,10 @@ def start(baseline: Baseline, direction: Direction, *, smallest: float = 0.0) ->
         from scipy.special import expit, logit
 
         slope = baseline.deviation**2  # of the logistic function at the level
-        steps = np.maximum(SHIFTS * baseline.noise, smallest) / slope
-        changed = np.clip(expit(logit(null)[:, None] + sign * steps), _LEAST_RATE, 1 - _LEAST_RATE)
+        shifted = expit(logit(null)[:, None] + sign * SHIFTS * baseline.noise / slope)
+        least = null[:, None] + sign * smallest
+        furthest = np.maximum(shifted, least) if sign > 0 else np.minimum(shifted, least)
+        changed = np.clip(furthest, _LEAST_RATE, 1 - _LEAST_RATE)
     games = np.full(changed.shape, -math.inf)
     return ChangeState(null, changed, log_null - _log_sum(log_null, 1), games)
 

@@ -118,14 +118,16 @@ def quiet(state: ChangeState, rate: float, n: int, days: int, seed: int) -> np.n
     return best
 
 
-@pytest.mark.parametrize(("n", "budget"), [(20, 0.05), (300, 0.05), (50, 0.2)])
-def test_the_threshold_spends_the_budget_and_no_more(n: int, budget: float) -> None:
+@pytest.mark.parametrize(
+    ("n", "budget", "smallest"), [(20, 0.05, 0.0), (300, 0.05, 0.0), (50, 0.2, 0.0), (500, 0.05, 0.04)]
+)
+def test_the_threshold_spends_the_budget_and_no_more(n: int, budget: float, smallest: float) -> None:
     limit = known_limit(0.06, Observation(0.06, n))
-    found = alarm_threshold(limit, "up", budget=budget)
-    best = quiet(replicate(start(limit, "up"), 4000), 0.06, n, 90, 3)
+    found = alarm_threshold(limit, "up", budget=budget, smallest=smallest)
+    best = quiet(replicate(start(limit, "up", smallest=smallest), 4000), 0.06, n, 90, 3)
     alarmed = float((best >= found.log_value).mean())
     error = math.sqrt(budget * (1 - budget) / 4000)
-    assert 0.65 * budget - 3 * error < alarmed < 0.9 * budget + 3 * error
+    assert 0.65 * budget - 3 * error < alarmed < 0.95 * budget + 3 * error
     assert found.chance <= budget < found.bound < 1
     assert float((best >= math.log(90 / budget)).mean()) < 0.6 * alarmed  # theory alone leaves most of it
 
@@ -184,6 +186,12 @@ def test_a_smallest_change_keeps_small_ones_quiet() -> None:
     state = start(limit, "up", smallest=0.01)
     state = update(state, 0.07, 100_000.0)
     assert state.log_statistic > 20
+
+
+def test_the_smallest_change_is_meant_in_the_unit_of_the_rate() -> None:
+    limit = known_limit(0.06, Observation(0.06, 500))
+    assert start(limit, "up", smallest=0.04).changed.min() == pytest.approx(0.10)
+    assert start(limit, "down", smallest=0.04).changed.max() == pytest.approx(0.02)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10**6)), max_size=30))
