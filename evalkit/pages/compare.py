@@ -10,17 +10,18 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 
+from evalkit.errors import NotFoundError
 from evalkit.evidence import SPEED
-from evalkit.pages import comparing, inventory, side_by_side
 from evalkit.pages.charts import Chart, keep
-from evalkit.pages.comparing import Difference, Side
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.side_by_side import Found, Task
+from evalkit.project import Project
 from evalkit.reports.numbers import interval
 from evalkit.server.api.models import find
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import comparing, inventory, side_by_side
+from evalkit.views.comparing import Difference, Side
+from evalkit.views.side_by_side import Found, Task
 from metrics.errors import InputError
 
 router = new_router()

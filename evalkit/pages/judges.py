@@ -9,18 +9,19 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from evalkit.errors import NotFoundError
 from evalkit.judging.calibrations import Calibration, Calibrations
 from evalkit.judging.ledger import Total
 from evalkit.judging.standing import DAYS, recent_costs, standings
 from evalkit.judging.uses import Use, uses
 from evalkit.pages.charts import Chart, keep
-from evalkit.pages.doubts import Beside, Doubtful, beside, doubtful
 from evalkit.pages.rendering import day, new_router, page
+from evalkit.project import Project
 from evalkit.reports.numbers import number
 from evalkit.server.api import paging
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views.doubts import Beside, Doubtful, beside, doubtful
 from judges.calibration import MEANINGS
 
 router = new_router()

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Form, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from evalkit.errors import ConflictError, NotFoundError
 from evalkit.judging.assignments import MOST_DRAWS, Assignment, Key, assign, keys
 from evalkit.judging.labelling import SKIP, value_of
 from evalkit.judging.uses import Task, tasks
@@ -20,7 +21,6 @@ from evalkit.pages import forms
 from evalkit.pages.rendering import new_router, page, path
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import ConflictError, NotFoundError
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
 from judges.labels import Label, read_labels

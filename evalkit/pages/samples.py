@@ -9,17 +9,17 @@ from urllib.parse import urlencode
 from fastapi import Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from evalkit.pages import gallery, judged
-from evalkit.pages.modes import reference_image
+from evalkit.errors import NotFoundError
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.stored import stored_task
 from evalkit.pages.version import Number
 from evalkit.reports.html import reencoded
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import NotFoundError
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
+from evalkit.views import gallery, judged
+from evalkit.views.modes import reference_image
+from evalkit.views.stored import stored_task
 from registry.digests import short
 from registry.pages import version_page
 

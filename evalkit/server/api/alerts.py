@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 from pydantic import Field
 
+from evalkit.errors import NotFoundError
 from evalkit.monitoring.alert_samples import samples_of
 from evalkit.monitoring.store import MonitorStore
+from evalkit.project import Project
 from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError, new_router
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import AuditEntry, Cursor, In, Key, Limit, Out, Page
 from evalkit.server.identity import needs
 from registry.actors import APPROVER, EVALUATOR, LABELER, Actor

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Query
 from sqlalchemy import select
 
+from evalkit.errors import ForbiddenError, NotFoundError
 from evalkit.server.api import paging, submissions
 from evalkit.server.api.evaluations import Evaluates, evaluation
 from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import ForbiddenError, NotFoundError, new_router
+from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import (
     Alias,
     ApprovalOut,

@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import Depends, Response
 from sqlalchemy import func, select
 
+from evalkit.errors import NotFoundError
+from evalkit.project import Project
 from evalkit.server.api import paging
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError, new_router
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import (
     Cursor,
     DigestPath,

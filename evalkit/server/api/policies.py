@@ -7,11 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Path
 
+from evalkit.errors import NotFoundError
 from evalkit.server.api import paging
 from evalkit.server.api.judges import calibration_out
 from evalkit.server.api.models import Anybody, read_suite
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import NotFoundError, new_router
+from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import CalibrationOut, Cursor, Limit, Page, PolicyOut, PolicyPut
 from evalkit.server.identity import needs
 from registry.actors import ADMIN, Actor

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from evalkit.server.api.models import read_suite
-from evalkit.server.api.routes import NotFoundError
+from evalkit.errors import NotFoundError
 from metrics.base import PRIMARY, Direction, Estimate
 from registry import records
 from registry.current import counting
 from registry.database import reading
 from registry.entities import Decision, Evaluation, ModelVersion, Promotion
 from registry.spec import SuiteSpec
+from registry.suite import Suite
 from registry.tables import (
     DEFAULT_WORKSPACE,
     ApprovalRow,
@@ -278,4 +279,4 @@ def _suite_text(session: Session, digest: str) -> str:
 
 @lru_cache(maxsize=64)
 def _parsed(_: str, text: str) -> SuiteSpec:
-    return read_suite(text).spec
+    return Suite.from_text(text, Path("/nonexistent"), origin="suite.yaml", check_files=False).spec

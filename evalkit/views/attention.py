@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
 
 from sqlalchemy import func, select
 
-from evalkit.pages import inventory
-from evalkit.pages.inventory import ModelLine, models
-from evalkit.pages.rendering import path
-from evalkit.server.api.project import Project
+from evalkit.project import Project
+from evalkit.views import inventory
+from evalkit.views.inventory import ModelLine, models
+from evalkit.views.jobs import lines as jobs
 from registry.alerts import Alerts
 from registry.database import reading
 from registry.digests import now_ms
 from registry.tables import DEFAULT_WORKSPACE
 from registry.tables_monitoring import AlertRow, MonitorRow, SignalRow
 
+_segment = partial(quote, safe="@")
 SHOWN = 8
 """Items of one kind on the overview; the rest is counted."""
 
@@ -65,7 +68,7 @@ def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
     items = [
         Item(
             f"{line.name} version {line.newest}", "neither passed nor failed; more samples would decide",
-            f"/evalkit/models/{path(line.name)}/{line.newest}", "inconclusive", line.decided_at,
+            f"/evalkit/models/{_segment(line.name)}/{line.newest}", "inconclusive", line.decided_at,
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
@@ -74,13 +77,11 @@ def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
 
 def late(project: Project, _: Sequence[ModelLine]) -> Matter:
     """Schedules whose firings failed or did not happen."""
-    from evalkit.pages.jobs import lines
-
-    found = [line for line in lines(project) if line.state in {"overdue", "failed"}]
+    found = [line for line in jobs(project) if line.state in {"overdue", "failed"}]
     items = [
         Item(
             line.target, "its latest firing failed" if line.state == "failed" else "is overdue",
-            f"/evalkit/jobs/{path(line.name)}", "fail", line.latest.due if line.latest is not None else None,
+            f"/evalkit/jobs/{_segment(line.name)}", "fail", line.latest.due if line.latest is not None else None,
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
@@ -100,9 +101,11 @@ def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
     with reading(project.engine) as session:
         found = session.execute(query).all()
     items = [
-        Item(f"{name}: {check}", "its judges' budget is spent", f"/evalkit/monitors/{path(name)}", "inconclusive", at)
+        Item(
+            f"{name}: {check}", "its judges' budget is spent", f"/evalkit/monitors/{_segment(name)}", "inconclusive", at
+        )
         for name, check, at in found[:SHOWN]
-    ]
+    ]  # fmt: skip
     return Matter("Spent budgets", "/evalkit/monitors", len(found), items)
 
 
@@ -114,7 +117,7 @@ def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
     items = [
         Item(
             f"{use.model} version {use.number}: {use.task}/{use.metric}", use.why or "",
-            f"/evalkit/judges/{path(use.metric)}", "inconclusive",
+            f"/evalkit/judges/{_segment(use.metric)}", "inconclusive",
         )
         for use in found[:SHOWN]
     ]  # fmt: skip

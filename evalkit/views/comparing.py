@@ -12,10 +12,10 @@ import numpy as np
 from sqlalchemy import case, select
 
 from evalkit.evidence import SPEED, StoredResults, measured, paired_differences, results_home
-from evalkit.pages.charts import store
+from evalkit.project import Project
 from evalkit.reports.scorecard import specs_of
 from evalkit.reports.terminal import ComparisonRow
-from evalkit.server.api.project import Project
+from evalkit.views.kept import write
 from metrics.base import Direction, Estimate, Scores
 from metrics.errors import InputError
 from metrics.statistics import compare_paired, independent_difference
@@ -144,7 +144,7 @@ def differences(project: Project, left: Side, right: Side, slice_: str = "") -> 
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not computed yet, or not as we keep it now
     found = list(_computed(left.results[0], right, slice_, wished))
-    store.write(place, json.dumps([_to_json(item) for item in found]).encode())
+    write(place, json.dumps([_to_json(item) for item in found]).encode())
     return found
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.pages.stored import GoneError, StoredTask
 from evalkit.reports.scorecard import spec_named
+from evalkit.task_data import Told, told_data
+from evalkit.views.stored import StoredTask
 from judges.base import SUSPECTED_INJECTION, Verdict
 from metrics.base import Direction
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from evalkit.server.api.project import Project
+    from evalkit.project import Project
     from registry.entities import Evaluation, ModelVersion
 
 WORST, BEST, MADE = "worst", "best", "made"
@@ -29,7 +29,6 @@ _TEXT = 1_500
 """Characters of a text in the gallery; a sample's own page has more."""
 _MOST_VALUES = 200
 _MOST_ROWS = 50_000
-_KEPT_SECONDS = 600
 _INJECTION, _LATENCY = "injection", "latency"
 
 
@@ -225,46 +224,15 @@ class Answers:
 
 
 def answers_of(project: Project, version: ModelVersion, evaluation: Evaluation, task: StoredTask) -> Answers | None:
-    """What a task's data expect; None where the data are not at hand, or are no longer those that were judged.
-
-    What somebody else submitted is shown without: the server has no folder with their data.
-    """
-    told = task.record["data"]
-    if told is None or task.pictures or told["rows"] > _MOST_ROWS or evaluation.details.get("submission") is not None:
-        return None
-    # What was erased from the data must not live on in a cache
-    return _answers(_Key(project, version), int(time.monotonic() // _KEPT_SECONDS), task.name, told["digest"])
-
-
-class _Key:
-    """A project and a version as one argument that counts as equal for the same version."""
-
-    def __init__(self, project: Project, version: ModelVersion) -> None:
-        self.project, self.version = project, version
-        self._identity = (version.id, version.suite_digest)
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._identity == other._identity
+    """What a task's data expect; None where the data are not at hand, or are no longer those that were judged."""
+    told = None if task.pictures else told_data(project.session, version, evaluation, task.name, _MOST_ROWS)
+    return _answers(told) if told is not None else None
 
 
 @lru_cache(maxsize=8)
-def _answers(key: _Key, _: int, task: str, digest: str) -> Answers | None:
-    from evalkit.runner.sources import read_sources
-
-    registry, settings = key.project.registry, key.project.settings
-    suite = registry.suite(key.version)
-    wanted = suite.spec.tasks.get(task)
-    if wanted is None or wanted.traces is not None:
-        return None
-    alone = replace(suite, spec=suite.spec.model_copy(update={"tasks": {task: wanted}}))
-    try:
-        data = read_sources(alone, registry, settings)[task].data
-    except (InputError, GoneError, OSError):
-        return None
-    if data is None or data.digest != digest:
+def _answers(told: Told) -> Answers | None:
+    data = told.read()
+    if data is None:
         return None
     rows: Any = data.rows
     ids = {sample: place for place, sample in enumerate(rows["sample_id"].to_pylist())}

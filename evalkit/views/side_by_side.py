@@ -12,10 +12,10 @@ import pyarrow as pa
 from rapidfuzz.distance import LCSseq
 
 from evalkit.evidence import StoredResults
-from evalkit.pages.comparing import Side
 from evalkit.reports.html import shown
 from evalkit.runner.scores import ROWS
 from evalkit.runner.shards import ShardFolder
+from evalkit.views.comparing import Side
 from judges.judged import spec_of
 from metrics.base import Scores
 from registry.digests import short
