@@ -1,4 +1,4 @@
-"""The data of a task that was evaluated, as far as they are at hand: what was asked and expected, beside the outputs."""
+"""The data of a task that was evaluated, as far as they are at hand: what was asked, and what was expected."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import AuditEntry, Cursor, In, Key, Limit, Out, Page
+from evalkit.server.api.schema import Cursor, In, Key, Limit, Out, Page
+from evalkit.server.api.schema.audit import AuditEntry
 from evalkit.server.identity import needs
 from registry.actors import APPROVER, EVALUATOR, LABELER, Actor
 from registry.alerts import Alert, Alerts, model_name

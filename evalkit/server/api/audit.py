@@ -12,7 +12,8 @@ from sqlalchemy import select
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import AuditEntry, AuditReportOut, Limit, Page
+from evalkit.server.api.schema import Limit, Page
+from evalkit.server.api.schema.audit import AuditEntry, AuditReportOut
 from registry.audit import verify as follow
 from registry.database import reading
 from registry.tables import DEFAULT_WORKSPACE, AuditRow

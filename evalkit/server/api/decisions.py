@@ -13,21 +13,15 @@ from evalkit.server.api.evaluations import Evaluates, evaluation
 from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import (
-    Alias,
+from evalkit.server.api.schema import Alias, Cursor, Key, Limit, ModelName, Page, VersionName
+from evalkit.server.api.schema.decisions import (
     ApprovalOut,
     ApproveIn,
-    Cursor,
     DecideIn,
     DecisionOut,
     DemotionOut,
-    Key,
-    Limit,
-    ModelName,
-    Page,
     PromoteIn,
     PromotionOut,
-    VersionName,
 )
 from evalkit.server.identity import needs
 from registry import promotion

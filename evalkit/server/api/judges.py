@@ -9,7 +9,8 @@ from evalkit.judging.standing import Standing, standings
 from evalkit.server.api import paging
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import CalibrationOut, Cursor, JudgeOut, Limit, Page
+from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema.judges import CalibrationOut, JudgeOut
 from evalkit.server.identity import needs
 
 router = new_router("judges")

@@ -14,20 +14,8 @@ from evalkit.project import Project
 from evalkit.server.api import paging
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import (
-    Cursor,
-    DigestPath,
-    Limit,
-    ModelName,
-    ModelOut,
-    Page,
-    RegisterIn,
-    SuiteIn,
-    SuiteOut,
-    VersionName,
-    VersionOut,
-    WhoAmI,
-)
+from evalkit.server.api.schema import Cursor, DigestPath, Limit, ModelName, Page, VersionName
+from evalkit.server.api.schema.models import ModelOut, RegisterIn, SuiteIn, SuiteOut, VersionOut, WhoAmI
 from evalkit.server.identity import needs
 from metrics.errors import InputError
 from registry.actors import EVALUATOR, Actor

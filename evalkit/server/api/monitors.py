@@ -18,7 +18,8 @@ from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import Cursor, In, JobOut, Limit, MonitorOut, Out, Page, QueuedOut, SignalOut, WindowOut
+from evalkit.server.api.schema import Cursor, In, Limit, Out, Page
+from evalkit.server.api.schema.monitors import JobOut, MonitorOut, QueuedOut, SignalOut, WindowOut
 from evalkit.server.identity import needs
 from metrics.errors import InputError
 from registry import audit

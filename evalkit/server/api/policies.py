@@ -13,7 +13,9 @@ from evalkit.server.api.judges import calibration_out
 from evalkit.server.api.models import Anybody, read_suite
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import CalibrationOut, Cursor, Limit, Page, PolicyOut, PolicyPut
+from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema.judges import CalibrationOut
+from evalkit.server.api.schema.policies import PolicyOut, PolicyPut
 from evalkit.server.identity import needs
 from registry.actors import ADMIN, Actor
 from registry.homes import remember_suite

@@ -1,0 +1,19 @@
+"""What the API takes and answers. Times are UTC milliseconds; digests are ``sha256:`` and 64 hexadecimal digits."""
+
+from __future__ import annotations
+
+from evalkit.server.api.schema.base import (
+    Alias,
+    Cursor,
+    DigestPath,
+    In,
+    Key,
+    Limit,
+    ModelName,
+    Out,
+    Outcome,
+    Page,
+    VersionName,
+)
+
+__all__ = ["Alias", "Cursor", "DigestPath", "In", "Key", "Limit", "ModelName", "Out", "Outcome", "Page", "VersionName"]
