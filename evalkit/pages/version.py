@@ -20,7 +20,7 @@ from evalkit.server.identity import needs
 from evalkit.views import gallery, judged
 from evalkit.views.gallery import SampleView
 from evalkit.views.modes import Modes, modes_of_task
-from evalkit.views.rules import RuleLine, rule_lines
+from evalkit.views.rules import RuleLine, measured_specs, rule_lines
 from evalkit.views.stored import stored_task
 from metrics.base import MetricSpec
 from metrics.errors import InputError
@@ -200,8 +200,7 @@ def _worst_slices(project: Project, evaluation: Evaluation, card: Scorecard) -> 
 
 def _specs(evaluation: Evaluation) -> dict[str, MetricSpec]:
     """Specification by metric of everything that was measured, whether it is shown or not."""
-    tasks = evaluation.details.get("tasks", {}).values()
-    found = {name: spec_named(name, record["settings"]) for task in tasks for name, record in task["metrics"].items()}
+    found = measured_specs(evaluation)
     return found | {s.metric: spec_named(s.metric, None) for s in evaluation.estimates if s.metric not in found}
 
 

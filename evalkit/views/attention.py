@@ -39,6 +39,7 @@ class Item:
 class Matter:
     """Things of one kind: `total` there are, `items` are shown, `href` shows all."""
 
+    kind: str
     title: str
     href: str
     total: int
@@ -59,7 +60,7 @@ def alerts(project: Project, _: Sequence[ModelLine]) -> Matter:
         Item(f"{one.monitor}: {one.signal}", one.reason, f"/evalkit/alerts/{one.id}", "fail", one.opened_at)
         for one in found
     ]
-    return Matter("Open alerts", "/evalkit/alerts", total, items)
+    return Matter("alerts", "Open alerts", "/evalkit/alerts", total, items)
 
 
 def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
@@ -72,7 +73,7 @@ def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
+    return Matter("gates", "Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
 
 
 def late(project: Project, _: Sequence[ModelLine]) -> Matter:
@@ -85,7 +86,7 @@ def late(project: Project, _: Sequence[ModelLine]) -> Matter:
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Overdue and failed jobs", "/evalkit/jobs?state=overdue", len(found), items)
+    return Matter("jobs", "Overdue and failed jobs", "/evalkit/jobs?state=overdue", len(found), items)
 
 
 def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
@@ -106,7 +107,7 @@ def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
         )
         for name, check, at in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Spent budgets", "/evalkit/monitors", len(found), items)
+    return Matter("budgets", "Spent budgets", "/evalkit/monitors", len(found), items)
 
 
 def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
@@ -121,7 +122,7 @@ def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
         )
         for use in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Uncalibrated judges", "/evalkit/judges", len(found), items)
+    return Matter("judges", "Uncalibrated judges", "/evalkit/judges", len(found), items)
 
 
 KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided, late, spent, uncalibrated)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -29,6 +30,7 @@ from registry.tables import EvaluationRow
 
 _FORMAT = 1
 """Raised where differences are computed otherwise, so that what was kept before is not shown."""
+_REFERENCE = re.compile(r"(?P<name>[^/]{1,255})(?P<version>/[0-9]{1,9}|@[A-Za-z0-9][A-Za-z0-9_.-]{0,99})(?:,|\Z)")
 _LOOKED_AT = 5
 """Evaluations of a version that are searched for results which compare."""
 
@@ -95,6 +97,24 @@ class Difference:
         """``better``, ``worse``, ``undecided`` or ``no direction``: how the former stands."""
         row = ComparisonRow(self.name, self.slice, self.direction, self.left, self.right, self.change)
         return row.standing
+
+
+def references(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Versions as an address names them, ``name/1,name/2`` or ``name@champion``, each once.
+
+    Raises:
+        InputError: what is given is not a list of versions.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for text in given:
+        at = 0
+        while at < len(text):
+            match = _REFERENCE.match(text, at)
+            if match is None:
+                raise InputError(f"'{text[at:][:100]}' names no version; write name/1,name/2 or name@champion")
+            found[match["name"].strip(), match["version"].removeprefix("/")] = None
+            at = match.end()
+    return list(found)
 
 
 def side(project: Project, version: ModelVersion) -> Side:

@@ -72,7 +72,10 @@ class SampleView:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which samples: ordered by `metric` (none: as they were made), in a slice ``name=value`` or all (``""``)."""
+    """Which samples: ordered by `metric` (none: as they were made), in a slice ``name=value`` or all (``""``).
+
+    `longest`: characters of a text.
+    """
 
     metric: str | None
     slice: str = ""
@@ -80,6 +83,7 @@ class Wanted:
     unscored: bool = False
     start: int = 0
     size: int = SIZE
+    longest: int = _TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +115,19 @@ def gallery(task: StoredTask, wanted: Wanted, answers: Answers | None = None) ->
     places, unscored = _places(task, wanted)
     shown = [int(place) for place in places[wanted.start : wanted.start + wanted.size]]
     slices = tuple(slice_values(task, wanted.metric)) if wanted.metric is not None else ()
-    return Gallery(tuple(views(task, shown, metrics, answers)), len(places), unscored, tuple(metrics), slices)
+    return Gallery(
+        tuple(views(task, shown, metrics, answers, wanted.longest)), len(places), unscored, tuple(metrics), slices
+    )
 
 
 def views(
-    task: StoredTask, places: Sequence[int], metrics: Iterable[str] | None = None, answers: Answers | None = None
+    task: StoredTask,
+    places: Sequence[int],
+    metrics: Iterable[str] | None = None,
+    answers: Answers | None = None,
+    longest: int = _TEXT,
 ) -> list[SampleView]:
-    """Samples by their place."""
+    """Samples by their place, of each text at most `longest` characters."""
     names = list(task.metrics() if metrics is None else metrics)
     outputs = task.outputs_at(places)
     scores = {name: task.scores_at(name, places) for name in names}
@@ -126,13 +136,14 @@ def views(
     found = []
     for place in places:
         row = outputs[place]
-        said = tuple(_said(name, verdicts[name][place]) for name in names if place in verdicts[name])
+        said = tuple(_said(name, verdicts[name][place], longest) for name in names if place in verdicts[name])
         own = tuple(Scored(name, *scores[name].get(place, (None, None)), units[name]) for name in names)
-        expected, context = answers.of(row["sample_id"]) if answers is not None else ((), ())
+        expected, context = answers.of(row["sample_id"], longest) if answers is not None else ((), ())
         found.append(
             SampleView(
-                place, row["sample_id"], _cut(row["prompt"]), _cut(row["text"]), row["error"], expected, context,
-                task.pictures and row["text"] is None and row["error"] is None, own, said, _suspected(own, said),
+                place, row["sample_id"], _cut(row["prompt"], longest), _cut(row["text"], longest), row["error"],
+                expected, context, task.pictures and row["text"] is None and row["error"] is None, own, said,
+                _suspected(own, said),
             )
         )  # fmt: skip
     return found
@@ -189,8 +200,8 @@ def _places(task: StoredTask, wanted: Wanted) -> tuple[NDArray[np.intp], int]:
     return places[np.argsort(key[places], kind="stable")], unscored
 
 
-def _said(name: str, verdict: Verdict) -> Said:
-    return Said(name, verdict.value, verdict.label, _cut(verdict.rationale), verdict.flags)
+def _said(name: str, verdict: Verdict, longest: int) -> Said:
+    return Said(name, verdict.value, verdict.label, _cut(verdict.rationale, longest), verdict.flags)
 
 
 def _suspected(scores: Iterable[Scored], said: Iterable[Said]) -> bool:
@@ -200,8 +211,8 @@ def _suspected(scores: Iterable[Scored], said: Iterable[Said]) -> bool:
     )
 
 
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _TEXT else f"{text[:_TEXT]} … ({len(text):,} characters)"
+def _cut(text: str | None, longest: int) -> str | None:
+    return text if text is None or len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +223,13 @@ class Answers:
     expected: pa.ChunkedArray
     context: pa.ChunkedArray
 
-    def of(self, sample_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def of(self, sample_id: str, longest: int = _TEXT) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Accepted answers and context of a sample; nothing where the data have none."""
         place = self.ids.get(sample_id)
         if place is None:
             return (), ()
         return tuple(
-            tuple(_cut(str(text)) or "" for text in (column[place].as_py() or ())[:8])
+            tuple(_cut(str(text), longest) or "" for text in (column[place].as_py() or ())[:8])
             for column in (self.expected, self.context)
         )  # type: ignore[return-value]  # a pair, one per column
 

@@ -103,6 +103,27 @@ def failures(project: Project, limit: int) -> list[FiringRecord]:
         return [record(row) for row in session.scalars(query)]
 
 
+def firings(
+    project: Project, *, schedule: str | None = None, outcome: str | None = None, start: int = 0, size: int = 100
+) -> list[FiringRecord]:
+    """Firings by when they were due, newest first, of one schedule or with one outcome where these are given."""
+    query = select(FiringRow).where(FiringRow.workspace == DEFAULT_WORKSPACE)
+    if schedule is not None:
+        query = query.where(FiringRow.schedule == schedule)
+    if outcome is not None:
+        query = query.where(FiringRow.outcome == outcome)
+    with reading(project.engine) as session:
+        rows = session.scalars(query.order_by(FiringRow.due.desc(), FiringRow.key).offset(start).limit(size))
+        return [record(row) for row in rows]
+
+
+def has_item(project: Project, key: str) -> bool:
+    """Whether the outbox has an item."""
+    query = select(OutboxRow.id).where(OutboxRow.workspace == DEFAULT_WORKSPACE, OutboxRow.id == key)
+    with reading(project.engine) as session:
+        return session.scalar(query) is not None
+
+
 def record(row: FiringRow) -> FiringRecord:
     """A firing from its row."""
     return FiringRecord(

@@ -130,6 +130,17 @@ def chosen(engine: Engine, version: ModelVersion, key: str | None) -> tuple[Eval
         return records.evaluation(row, ()), records.decision(found) if found is not None else None
 
 
+def by_key(engine: Engine, key: str) -> tuple[Evaluation, Decision | None]:
+    """An evaluation, without its estimates, and the newest decision on it; an unknown one raises `NotFoundError`."""
+    on_it = select(DecisionRow).where(DecisionRow.evaluation_id == key)
+    with reading(engine) as session:
+        row = session.get(EvaluationRow, key)
+        if row is None or row.workspace != DEFAULT_WORKSPACE:
+            raise NotFoundError(f"there is no evaluation {key}")
+        made = session.scalar(on_it.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc()).limit(1))
+        return records.evaluation(row, ()), records.decision(made) if made is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """Which estimates a page shows: of one task or all (``""``), of one slice or of everything (``""``), and those that
@@ -183,8 +194,10 @@ class SliceLine:
     estimate: Estimate
 
 
-def worst_slices(engine: Engine, evaluation: Evaluation, name: str, direction: Direction) -> list[SliceLine]:
-    """The slices in which a number (``task/metric.key``) is worst, at most `WORST_SLICES`; none without a direction."""
+def worst_slices(
+    engine: Engine, evaluation: Evaluation, name: str, direction: Direction, most: int = WORST_SLICES
+) -> list[SliceLine]:
+    """The slices in which a number (``task/metric.key``) is worst, at most `most`; none without a direction."""
     task, _, rest = name.partition("/")
     metric, _, key = rest.partition(".")
     order = {"higher": EstimateRow.value.asc(), "lower": EstimateRow.value.desc()}.get(direction)
@@ -195,7 +208,7 @@ def worst_slices(engine: Engine, evaluation: Evaluation, name: str, direction: D
         EstimateRow.key == (key or PRIMARY), EstimateRow.slice != "", EstimateRow.value.is_not(None),
     )  # fmt: skip
     with reading(engine) as session:
-        rows = session.scalars(query.order_by(order, EstimateRow.slice).limit(WORST_SLICES))
+        rows = session.scalars(query.order_by(order, EstimateRow.slice).limit(most))
         return [SliceLine(row.slice, Estimate.from_json(row.record)) for row in rows]
 
 

@@ -20,6 +20,7 @@ from metrics.errors import InputError
 from registry.leases import LeaseHeldError
 from registry.mlflow_link import PromotionRefusedError
 
+PREFIX = "/evalkit/api/v1"
 JSON_LIMIT = 2 * 2**20
 """Bytes of a request's body; a suite has at most half of that."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}

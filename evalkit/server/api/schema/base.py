@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from evalkit.bundles.plain import check_plain
 
@@ -23,7 +24,19 @@ Key = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="A key (UUIDv7
 DigestPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
+Few = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
+TaskQuery = Annotated[str | None, Query(max_length=60, description="A task of the suite; by default the first one.")]
+MetricQuery = Annotated[str | None, Query(max_length=100, description="A metric of the task.")]
+SliceQuery = Annotated[str | None, Query(max_length=500, alias="slice", description="`name=value`; else everything.")]
 Outcome = Literal["pass", "fail", "inconclusive"]
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A number of an answer: null where it is none, or infinite, for which JSON has no word."""
 
 
 class Out(BaseModel):

@@ -34,6 +34,20 @@ class RuleOut(Out):
     reason: str
 
 
+class RuleLineOut(Out):
+    """A rule of a decision, and what would make it come out otherwise, one sentence each."""
+
+    number: int = Field(description="Its place in the suite, from 1.")
+    name: str
+    outcome: Outcome
+    task: str
+    metric: str
+    slice: str
+    units: str
+    would_change: list[str]
+    rule: RuleOut
+
+
 class DecisionOut(Out):
     """A decision with every bound that led to it."""
 

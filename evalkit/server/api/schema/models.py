@@ -65,10 +65,16 @@ class VersionOut(Out):
 
 
 class ModelOut(Out):
-    """A registered model that has versions with suites."""
+    """A registered model that has versions with suites, and what was decided on its newest version."""
 
     name: str
     versions: int
+    newest: int | None = None
+    kind: str | None = None
+    champion: int | None = None
+    outcome: Outcome | None = Field(None, description="Of the newest version; null where nothing was decided.")
+    decided_at: int | None = None
+    monitors: list[str] = Field(default=[], description="Names of those that watch it.")
 
 
 class RegisterIn(In):
