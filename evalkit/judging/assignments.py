@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from evalkit.runner.batches import build_batch, output_pictures
 from evalkit.runner.outputs import SUFFIX
 from evalkit.runner.shards import Rows, ShardFolder, cover, write_atomically
 from evalkit.runner.verdicts import samples_of
+from evalkit.task_data import Told, told_data
 from judges.base import Sample, Verdict
 from judges.recorded import UNPARSED
 from judges.sampling import Draw, draw_samples, usefulness
@@ -155,7 +156,8 @@ class Assignment:
         table = results.outputs(self.key.task, place, place + 1)
         judged = _judged(self._suite, self.key)
         baseline = judged.baseline if judged is not None else None
-        data = _data(self._session, self._suite, self.evaluation, self.key.task)
+        told = told_data(self._session, self.version, self.evaluation, self.key.task, _MOST_ROWS)
+        data = _data(told) if told is not None else None
         if baseline is not None and data is None:
             raise InputError(
                 "a pair is shown with the answer that it is compared with, and the task's data are not here; "
@@ -271,40 +273,6 @@ def choices_of(judged: Judged | None, folder: Path, settings: Mapping[str, Any])
     return tuple(Choice(str(point), float(point), str(point)) for point in range(int(low), int(high) + 1))
 
 
-def _data(session: Session, suite: Suite, evaluation: Evaluation, task: str) -> Dataset | None:
-    """A task's data; None where they are not at hand, or are no longer those that were judged."""
-    told = evaluation.details["tasks"][task]["data"]
-    if told is None or told["rows"] > _MOST_ROWS or evaluation.details.get("submission") is not None:
-        return None  # what somebody else submitted has its data elsewhere
-    try:
-        data = _read_data(_Once(session, suite), task)
-    except (InputError, OSError):
-        return None
-    return data if data is not None and data.digest == told["digest"] else None
-
-
-class _Once:
-    """A session and a suite as one argument that counts as equal for the same suite."""
-
-    def __init__(self, session: Session, suite: Suite) -> None:
-        self.session, self.suite = session, suite
-
-    def __hash__(self) -> int:
-        return hash(self.suite.digest)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Once):
-            return False
-        return (self.suite.digest, self.suite.folder) == (other.suite.digest, other.suite.folder)
-
-
 @lru_cache(maxsize=4)
-def _read_data(once: _Once, task: str) -> Dataset | None:
-    from evalkit.runner.sources import read_sources
-
-    suite = once.suite
-    described = suite.spec.tasks.get(task)
-    if described is None or described.traces is not None:
-        return None
-    alone = replace(suite, spec=suite.spec.model_copy(update={"tasks": {task: described}}))
-    return read_sources(alone, once.session.registry, once.session.settings)[task].data
+def _data(told: Told) -> Dataset | None:
+    return told.read()

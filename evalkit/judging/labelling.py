@@ -140,7 +140,7 @@ class Shown:
 
 
 def show(sample: Sample, draw: Draw, seed: int) -> Shown:
-    """What to show; hostile text is made harmless for a terminal."""
+    """What to show beside an image; hostile text is made harmless for a terminal."""
     parts = [] if sample.prompt is None else [("prompt", sample.prompt)]
     parts += [("context", text) for text in sample.context]
     parts += [("accepted answers", "\n".join(sample.expected))] if sample.expected else []
@@ -150,7 +150,7 @@ def show(sample: Sample, draw: Draw, seed: int) -> Shown:
         answers = [sample.output or "", sample.others[0]]
         first, second = answers[::-1] if swapped else answers
         parts += [("answer A", first), ("answer B", second)]
-    else:
+    elif sample.output is not None or sample.image is None:
         parts.append(("output", sample.output if sample.output is not None else f"(none: {sample.unusable})"))
     return Shown(tuple((title, harmless(text)) for title, text in parts), swapped)
 

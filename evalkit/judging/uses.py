@@ -25,7 +25,7 @@ _JUDGED = '%"judged"%'
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A judged score of a version, or (`metric` is ``""``) a task with texts that no judge has seen."""
+    """A judged score of a version, or (`metric` is ``""``) a task whose outputs no judge has seen."""
 
     model: str
     number: int
@@ -111,12 +111,12 @@ def uses(engine: Engine, settings: Settings) -> list[Use]:
 
 
 def tasks(engine: Engine) -> list[Task]:
-    """What can be labelled of the newest version of each model, by model; judged scores before texts alone."""
+    """What can be labelled of the newest version of each model, by model; judged scores before outputs alone."""
     found: list[Task] = []
     for version, _, row in _newest(engine):
         for name, task in sorted(row.details.get("tasks", {}).items()):
-            if task["product"] == "likelihood" or task["extractor"] is not None:
-                continue  # nothing was written there, or images
+            if task["product"] == "likelihood":
+                continue  # nothing was written there
             judged = [metric for metric, record in task["metrics"].items() if record.get("verdicts")]
             found += [
                 Task(version.name, version.version, version.id, name, metric, task["target"])

@@ -10,17 +10,20 @@ from typing import Annotated, Any
 from fastapi import Depends, Form, Path, Query, Request, Response
 from sqlalchemy import func, select
 
+from evalkit.errors import NotFoundError
 from evalkit.monitoring.cadence import parse_span
-from evalkit.pages import forms, monitor_data
+from evalkit.pages import forms
 from evalkit.pages.charts import Chart, Link, keep
-from evalkit.pages.generations import Generation, rows_by_id
-from evalkit.pages.monitor_data import short
+from evalkit.pages.generations import Generation, generation
 from evalkit.pages.monitor_sections import Addresses
 from evalkit.pages.rendering import new_router, page
+from evalkit.project import Project
 from evalkit.reports.numbers import number
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import monitor_data
+from evalkit.views.generations import rows_by_id
+from evalkit.views.monitor_data import short
 from metrics.errors import InputError
 from registry.actors import APPROVER, EVALUATOR, LABELER, intent
 from registry.alerts import Alert, Alerts, Reading
@@ -224,4 +227,5 @@ def _samples(project: Project, found: Alert) -> Sequence[Generation]:
     if definition is None:
         return ()
     span = (found.opened_at, found.opened_until)
-    return rows_by_id(store, monitor, definition, span, list(found.samples)[:_SAMPLES])
+    rows = rows_by_id(store, monitor, definition, span, list(found.samples)[:_SAMPLES])
+    return [generation(one) for one in rows]

@@ -10,7 +10,8 @@ from fastapi import Depends, Query, Request, Response
 from sqlalchemy import select
 
 from evalkit.pages.rendering import new_router, page
-from evalkit.server.api.project import InProject, Project
+from evalkit.project import Project
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
 from registry.audit import verify as follow
 from registry.database import reading

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,17 +9,18 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 
+from evalkit.errors import NotFoundError
 from evalkit.evidence import SPEED
-from evalkit.pages import comparing, inventory, side_by_side
 from evalkit.pages.charts import Chart, keep
-from evalkit.pages.comparing import Difference, Side
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.side_by_side import Found, Task
+from evalkit.project import Project
 from evalkit.reports.numbers import interval
 from evalkit.server.api.models import find
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import comparing, inventory, side_by_side
+from evalkit.views.comparing import Difference, Side
+from evalkit.views.side_by_side import Found, Task
 from metrics.errors import InputError
 
 router = new_router()
@@ -29,7 +29,6 @@ MOST = 4
 SAMPLES, ROWS = 10, 30
 """Samples, and estimates, on one page."""
 _NAMES = 50
-_REFERENCE = re.compile(r"(?P<name>[^/]{1,255})(?P<version>/[0-9]{1,9}|@[A-Za-z0-9][A-Za-z0-9_.-]{0,99})(?:,|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def compare(
     first_row: Annotated[int, Query(alias="first", ge=0, le=10_000_000)] = 0,
 ) -> Response:
     """The first version against each of the others."""
-    named = references(versions)
+    named = comparing.references(versions)
     if len(named) < 2:
         return _choose(request, project, ",".join(versions))
     if len(named) > MOST:
@@ -115,24 +114,6 @@ def _around(state: dict[str, str], name: str, start: int, size: int, total: int)
     """Addresses of the pages before and after; empty where there is none."""
     before = _address(state, **{name: max(start - size, 0)}) if start else ""
     return before, _address(state, **{name: start + size}) if start + size < total else ""
-
-
-def references(given: Sequence[str]) -> list[tuple[str, str]]:
-    """Versions as an address names them, ``name/1,name/2`` or ``name@champion``, each once.
-
-    Raises:
-        InputError: what is given is not a list of versions.
-    """
-    found: dict[tuple[str, str], None] = {}
-    for text in given:
-        at = 0
-        while at < len(text):
-            match = _REFERENCE.match(text, at)
-            if match is None:
-                raise InputError(f"'{text[at:][:100]}' names no version; write name/1,name/2 or name@champion")
-            found[match["name"].strip(), match["version"].removeprefix("/")] = None
-            at = match.end()
-    return list(found)
 
 
 def _choose(request: Request, project: Project, given: str) -> Response:

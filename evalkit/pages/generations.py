@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 from fastapi import Depends, Query, Request, Response
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
-from evalkit.monitoring.definition import Definition
-from evalkit.monitoring.fields import SLICE, schema
-from evalkit.monitoring.raw import RawStore
-from evalkit.monitoring.records import MonitorRecord
-from evalkit.monitoring.rows import LONGEST_VALUE, MISSING, OTHER
-from evalkit.monitoring.store import MonitorStore
-from evalkit.pages import monitor_data
+from evalkit.monitoring.fields import SLICE
 from evalkit.pages.monitor import Name
 from evalkit.pages.monitor_sections import Addresses
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.window import Cadence, Revision, Start, revisions_of
+from evalkit.pages.window import Cadence, Start
 from evalkit.reports.numbers import number
 from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import monitor_data
+from evalkit.views.generations import SHOWN, Asked, Behind, Row, behind, samples_of
+from evalkit.views.windows import revisions_of
 from registry.actors import APPROVER, EVALUATOR, LABELER
-from registry.database import reading
-from registry.tables_monitoring import SignalRow
 
 router = new_router()
 Reads = Depends(needs(LABELER, EVALUATOR, APPROVER))
 """Who may read what users said."""
-SHOWN = 20
 _PASSAGES = 3
 _TEXT, _PASSAGE = 900, 500
 """Characters of a text and of a passage: a page of them stays under 100 kB."""
@@ -60,32 +53,6 @@ class Generation:
     cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """A page of the generations of a window.
-
-    Attributes:
-        total: that there are in the window and the slice.
-        pointed: how many a number points to.
-        note: what somebody should know of the choice.
-    """
-
-    rows: Sequence[Generation] = ()
-    total: int = 0
-    pointed: int = 0
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which generations are asked for: ids that come first, a slice, how many are skipped; or one row by its id."""
-
-    samples: Sequence[str]
-    slice: str
-    skip: int
-    row: str = ""
-
-
 @router.get("/monitors/{name}/windows/{start}/generations", dependencies=[Reads])
 def generations(
     request: Request, project: InProject, name: Name, start: Start, *, cadence: Cadence = "",
@@ -100,44 +67,19 @@ def generations(
     store, found = monitor_data.known(project, name)
     _, revisions = revisions_of(store, found, start, cadence)
     definition = monitor_data.definition_of(store, found)
-    samples = samples_of(project.engine, revisions[0].id, check, key, slice_) if check else []
-    behind = Behind()
+    window = revisions[0]
+    samples = samples_of(project.engine, window.id, check, key, slice_) if check else []
+    found_rows = Behind()
     if definition is not None:
-        slices = definition.spec.source.columns.slices
-        behind = _behind(_raw(store, found, definition), slices, revisions[0], Asked(samples, slice_, skip, row))
+        asked = Asked(samples, slice_, skip, SHOWN, row)
+        found_rows = behind(store, found, definition, (window.start, window.end), asked)
     kept = None if definition is None else definition.spec.retention.raw
     return page(
-        request, "generations.html", monitor=found, where=Addresses(name), window=revisions[0], check=check, key=key,
-        slice=slice_, behind=behind, skip=skip, row=row, size=SHOWN, kept=kept,
-        point=_point(project.engine, revisions[0].id, check, key, slice_),
+        request, "generations.html", monitor=found, where=Addresses(name), window=window, check=check, key=key,
+        slice=slice_, behind=found_rows, skip=skip, row=row,
+        rows=[generation(one, whole=bool(row)) for one in found_rows.rows], size=SHOWN, kept=kept,
+        point=_point(project.engine, window.id, check, key, slice_),
     )  # fmt: skip
-
-
-def samples_of(engine: Engine, window_id: str, check: str, key: str, slice_: str) -> list[str]:
-    """Ids of the rows that show a number of a window best; of the check's other numbers where it has none itself."""
-    wanted = (
-        select(SignalRow.key, SignalRow.samples)
-        .where(SignalRow.window_id == window_id, SignalRow.check == check, SignalRow.slice == slice_)
-        .order_by(SignalRow.position)
-    )
-    with reading(engine) as session:
-        by_key = {name: [str(one) for one in samples] for name, samples in session.execute(wanted)}
-    return by_key.get(key) or next((found for found in by_key.values() if found), [])
-
-
-def rows_by_id(
-    store: MonitorStore, found: MonitorRecord, definition: Definition, span: tuple[int, int], ids: Sequence[str]
-) -> list[Generation]:
-    """Rows of some ids that happened within a span, in the order of the ids; those that are gone are left out."""
-    if not ids:
-        return []
-    table = _raw(store, found, definition).read(*span, ids=ids)
-    by_id = {str(row["id"]): row for row in table.to_pylist()}
-    return [_generation(by_id[one], shows=True) for one in ids if one in by_id]
-
-
-def _raw(store: MonitorStore, found: MonitorRecord, definition: Definition) -> RawStore:
-    return RawStore(store.folder(found) / "raw", schema(definition.spec.source.columns))
 
 
 def _point(engine: Engine, window_id: str, check: str, key: str, slice_: str) -> monitor_data.Point | None:
@@ -145,50 +87,25 @@ def _point(engine: Engine, window_id: str, check: str, key: str, slice_: str) ->
     return next((one for one in found if one.key == key), None)
 
 
-def _behind(raw: RawStore, slices: Sequence[str], window: Revision, asked: Asked) -> Behind:
-    """Read the ids of all rows, and the texts of one page alone."""
-    if asked.row:
-        alone = raw.read(window.start, window.end, ids=[asked.row]).to_pylist()
-        rows = [_generation(one, shows=asked.row in asked.samples, whole=True) for one in alone]
-        return Behind(rows, len(rows), 0)
-    name, _, value = asked.slice.partition("=")
-    sliced = name if name in slices and value != OTHER else ""
-    index = raw.read(window.start, window.end, columns=["id", "event_time", *([SLICE + sliced] if sliced else [])])
-    ids = np.asarray(index["id"].to_numpy(), dtype=object)
-    note = ""
-    if sliced:
-        kept = [(MISSING if one is None else one[:LONGEST_VALUE]) == value for one in index[SLICE + sliced].to_pylist()]
-        ids = ids[np.array(kept, dtype=bool)]
-    elif asked.slice:
-        note = "The slice holds rare values together: those of all rows are shown."
-    there = set(ids.tolist())
-    pointed = [one for one in asked.samples if one in there]
-    marked = set(pointed)
-    order = [*pointed, *(one for one in ids.tolist() if one not in marked)]
-    wanted = order[asked.skip : asked.skip + SHOWN]
-    table = raw.read(window.start, window.end, ids=wanted) if wanted else None
-    by_id = {} if table is None else {str(row["id"]): row for row in table.to_pylist()}
-    rows = [_generation(by_id[one], shows=one in marked) for one in wanted if one in by_id]
-    return Behind(rows, len(order), len(pointed), note)
-
-
-def _generation(row: Mapping[str, Any], *, shows: bool, whole: bool = False) -> Generation:
+def generation(row: Row, *, whole: bool = False) -> Generation:
+    """A row as a page shows it; `whole` as far as a page can."""
+    told = row.told
     text, passage, most = (_WHOLE, _WHOLE // _ALL, _ALL) if whole else (_TEXT, _PASSAGE, _PASSAGES)
-    passages = [str(one) for one in (row["context"] or ())]
+    passages = [str(one) for one in (told["context"] or ())]
     facts = [
-        ("latency", number(row["latency"], "s") if row["latency"] is not None else ""),
-        ("version", row["version"] or ""),
-        ("tokens", _tokens(row["prompt_tokens"], row["output_tokens"])),
-        ("cost", f"{number(row['cost'])} USD" if row["cost"] is not None else ""),
-        *((column.removeprefix(SLICE), str(told)) for column, told in row.items() if column.startswith(SLICE) and told),
+        ("latency", number(told["latency"], "s") if told["latency"] is not None else ""),
+        ("version", told["version"] or ""),
+        ("tokens", _tokens(told["prompt_tokens"], told["output_tokens"])),
+        ("cost", f"{number(told['cost'])} USD" if told["cost"] is not None else ""),
+        *((column.removeprefix(SLICE), str(one)) for column, one in told.items() if column.startswith(SLICE) and one),
     ]
-    texts = [row["prompt"] or "", row["output"] or "", row["error"] or ""]
+    texts = [told["prompt"] or "", told["output"] or "", told["error"] or ""]
     prompt, output, error = (_pieces(one, text) for one in texts)
     cut = any(len(one) > text for one in texts) or len(passages) > most or any(len(one) > passage for one in passages)
     return Generation(
-        str(row["id"]), int(row["event_time"]), shows, prompt, output,
-        [_pieces(one, passage) for one in passages[:most]], len(passages), _SAID.get(row["label"], ""),
-        [(name, told) for name, told in facts if told], error, cut and not whole,
+        str(told["id"]), int(told["event_time"]), row.shows, prompt, output,
+        [_pieces(one, passage) for one in passages[:most]], len(passages), _SAID.get(told["label"], ""),
+        [(name, fact) for name, fact in facts if fact], error, cut and not whole,
     )  # fmt: skip
 
 

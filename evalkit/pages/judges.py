@@ -9,18 +9,19 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from evalkit.errors import NotFoundError
 from evalkit.judging.calibrations import Calibration, Calibrations
 from evalkit.judging.ledger import Total
 from evalkit.judging.standing import DAYS, recent_costs, standings
 from evalkit.judging.uses import Use, uses
 from evalkit.pages.charts import Chart, keep
-from evalkit.pages.doubts import Beside, Doubtful, beside, doubtful
 from evalkit.pages.rendering import day, new_router, page
+from evalkit.project import Project
 from evalkit.reports.numbers import number
 from evalkit.server.api import paging
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views.doubts import Doubtful, doubtful, others_beside
 from judges.calibration import MEANINGS
 
 router = new_router()
@@ -31,7 +32,6 @@ KEPT = 25
 _DRAWN = 60
 _DAY_MS = 86_400_000
 _USES = 20
-_PAIRS = 10
 _DRIFT = {
     "cohen_kappa": "Agreement with people beyond chance (kappa)", "accuracy": "Agreement with people (accuracy)",
     "bias": "Judged minus labelled (bias)", "position_consistency": "Same verdict in both orders",
@@ -82,7 +82,7 @@ def judge(
         request, "judge.html", judge=judge, newest=history[0] if history else None, meanings=MEANINGS,
         drift=_drift(project, history, own), older=older[:KEPT], before=before, days=DAYS, cost=cost,
         following=paging.encode(last.created, last.id) if last is not None else None, uses=own[:_USES],
-        used=len(own), doubtful=_doubtful(own[:_USES]), beside=_beside(own[:_USES], everywhere),
+        used=len(own), doubtful=_doubtful(own[:_USES]), beside=others_beside(own[:_USES], everywhere),
     )  # fmt: skip
 
 
@@ -152,15 +152,3 @@ def _doubtful(own: Sequence[Use]) -> Mapping[str, Doubtful]:
     """What each use left without a verdict, by the key of `Use.key`."""
     found = {use.key: doubtful(use) for use in own}
     return {key: told for key, told in found.items() if told is not None}
-
-
-def _beside(own: Sequence[Use], everywhere: Sequence[Use]) -> list[Beside]:
-    """Other judges of the same samples."""
-    pairs = [
-        (use, other)
-        for use in own
-        for other in everywhere
-        if (other.version_id, other.task) == (use.version_id, use.task) and other.metric != use.metric
-    ]
-    found = (beside(use, other) for use, other in pairs[:_PAIRS])
-    return [told for told in found if told is not None]

@@ -10,16 +10,17 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
 
-from evalkit.pages import comparing, history, inventory
+from evalkit.errors import NotFoundError
 from evalkit.pages.charts import Chart, keep
-from evalkit.pages.comparing import Difference
-from evalkit.pages.history import Judged, Point
 from evalkit.pages.rendering import new_router, page
+from evalkit.project import Project
 from evalkit.reports.numbers import interval, number
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError
+from evalkit.server.api.project import InProject
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
+from evalkit.views import comparing, history, inventory
+from evalkit.views.comparing import Difference
+from evalkit.views.history import Judged, Point
 from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.entities import ModelVersion

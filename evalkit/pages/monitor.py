@@ -10,19 +10,21 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Form, Path, Query, Request, Response
 
+from evalkit.errors import ConflictError
 from evalkit.monitoring import scheduling
 from evalkit.monitoring.cadence import parse_moment, utc_text
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import MonitorRecord
 from evalkit.monitoring.store import PAUSED
-from evalkit.pages import forms, monitor_data, monitor_sections
-from evalkit.pages.monitor_data import Point, Range, Window
+from evalkit.pages import forms, monitor_sections
 from evalkit.pages.monitor_sections import Addresses, Broken, Forest, Heat, Numbers, Plot, Table, Worst
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.standing import standing
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import ConflictError
+from evalkit.project import Project
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import monitor_data
+from evalkit.views.monitor_data import Point, Range, Window
+from evalkit.views.standing import standing
 from registry.actors import EVALUATOR, intent
 from registry.workers import workers
 

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 
 from evalkit.monitoring.cadence import DAY_MS
 from evalkit.pages.charts import Chart, Link, keep
-from evalkit.pages.monitor_data import Event, Point, Range, Said, Window, short
 from evalkit.pages.rendering import path
 from evalkit.reports.numbers import number
+from evalkit.views.monitor_data import Event, Point, Range, Said, Window, short
 
 FEATURES = 12
 """Rows of a heat map on one page."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
-from evalkit.pages import inventory
 from evalkit.pages.rendering import new_router, page
 from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import inventory
 
 router = new_router()
 SHOWN = 100

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from fastapi import Depends, Request, Response
 
-from evalkit.pages import attention, inventory
 from evalkit.pages.rendering import new_router, page
 from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views import attention, inventory
 from registry.workers import workers
 
 router = new_router()

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from fastapi import Depends, HTTPException, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from evalkit.pages import gallery, judged
-from evalkit.pages.modes import reference_image
+from evalkit.errors import NotFoundError
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.stored import stored_task
 from evalkit.pages.version import Number
-from evalkit.reports.html import reencoded
 from evalkit.server.api.models import find
+from evalkit.server.api.pictures import SIDES, picture
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import NotFoundError
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
+from evalkit.views import gallery, judged
+from evalkit.views.modes import reference_image
+from evalkit.views.stored import stored_task
 from registry.digests import short
 from registry.pages import version_page
 
 router = new_router()
-_LEAST = 128
-_SIDES = {"small": 256, "large": 1024}
-_PICTURE = {"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff"}
 
 
 class Filters(BaseModel):
@@ -99,24 +95,10 @@ def image(project: InProject, name: ModelName, number: Number, at: Annotated[Pla
     place = stored.place_of(at.sample_id) if stored is not None else None
     if stored is None or place is None:
         raise NotFoundError(f"there is no sample '{at.sample_id}'")
-    return picture(at.request, stored.image_at(place), _SIDES[at.shot.size])
+    return picture(at.request, stored.image_at(place), SIDES[at.shot.size])
 
 
 @router.get("/models/{name}/{number:int}/modes/{key}/{place:int}.png", dependencies=[Depends(needs())])
 def reference(request: Request, project: InProject, key: str, place: int) -> Response:
     """An image of the reference that a mode is shown with."""
-    return picture(request, reference_image(project.settings.home, key, place), _SIDES["small"])
-
-
-def picture(request: Request, data: bytes | None, side: int) -> Response:
-    """Answer with a stored image, encoded again at most `side` pixels wide and high."""
-    encoded = reencoded(data, side, _LEAST) if data is not None else None
-    if encoded is None:
-        raise HTTPException(404, "there is no readable image")
-    headers = {
-        **_PICTURE, "Cache-Control": "private, max-age=86400",
-        "ETag": f'"{hashlib.sha256(encoded[0]).hexdigest()[:32]}"',
-    }  # fmt: skip
-    if request.headers.get("if-none-match", "").removeprefix("W/") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(encoded[0], headers=headers, media_type="image/png")
+    return picture(request, reference_image(project.settings.home, key, place), SIDES["small"])

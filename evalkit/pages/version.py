@@ -10,17 +10,18 @@ from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
-from evalkit.pages import gallery, judged
-from evalkit.pages.gallery import SampleView
-from evalkit.pages.modes import Modes, modes_of_task
 from evalkit.pages.rendering import new_router, page
-from evalkit.pages.rules import RuleLine, rule_lines
-from evalkit.pages.stored import stored_task
+from evalkit.project import Project
 from evalkit.reports.scorecard import Scorecard, build, spec_named
 from evalkit.server.api.models import find
-from evalkit.server.api.project import InProject, Project
+from evalkit.server.api.project import InProject
 from evalkit.server.api.schema import ModelName
 from evalkit.server.identity import needs
+from evalkit.views import gallery, judged
+from evalkit.views.gallery import SampleView
+from evalkit.views.modes import Modes, modes_of_task
+from evalkit.views.rules import RuleLine, measured_specs, rule_lines
+from evalkit.views.stored import stored_task
 from metrics.base import MetricSpec
 from metrics.errors import InputError
 from registry.actors import APPROVER, EVALUATOR, intent
@@ -199,8 +200,7 @@ def _worst_slices(project: Project, evaluation: Evaluation, card: Scorecard) -> 
 
 def _specs(evaluation: Evaluation) -> dict[str, MetricSpec]:
     """Specification by metric of everything that was measured, whether it is shown or not."""
-    tasks = evaluation.details.get("tasks", {}).values()
-    found = {name: spec_named(name, record["settings"]) for task in tasks for name, record in task["metrics"].items()}
+    found = measured_specs(evaluation)
     return found | {s.metric: spec_named(s.metric, None) for s in evaluation.estimates if s.metric not in found}
 
 

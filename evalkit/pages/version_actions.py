@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Form, Response
 from pydantic import BaseModel, Field
 
-from evalkit.pages import forms, judged
+from evalkit.errors import ConflictError, ForbiddenError, NotFoundError
+from evalkit.pages import forms
 from evalkit.pages.rendering import new_router
 from evalkit.pages.version import CHAMPION, Number
 from evalkit.server.api import submissions
@@ -15,8 +16,8 @@ from evalkit.server.api.decisions import Approves, Promotes
 from evalkit.server.api.evaluations import Evaluates
 from evalkit.server.api.models import find
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import ConflictError, ForbiddenError, NotFoundError
 from evalkit.server.api.schema import ModelName
+from evalkit.views import judged
 from metrics.errors import InputError
 from registry import promotion
 from registry.actors import APPROVER, Actor

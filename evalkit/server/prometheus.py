@@ -11,9 +11,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import func, select
 
-from evalkit.pages.inventory import newest_window
-from evalkit.server.api.project import InProject, Project
+from evalkit.project import Project
+from evalkit.server.api.project import InProject
 from evalkit.server.identity import needs
+from evalkit.views.inventory import newest_window
 from registry.alerts import ACKNOWLEDGED, OPEN, SILENCED
 from registry.database import reading
 from registry.digests import now_ms

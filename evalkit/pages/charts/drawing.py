@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.pages.charts import store
+from evalkit.views.kept import write
 from metrics.errors import InputError
 
 PATIENCE = 60.0
@@ -39,7 +40,7 @@ def vega(home: Path) -> bytes:
     """The scripts that draw specifications in a browser, from the wheel of ``vl-convert-python``, packed with gzip."""
     place = store.folder(home) / f"vega-{metadata.version('vl-convert-python')}.js.gz"
     if not place.exists():
-        store.write(place, gzip.compress(_process.ask({"what": "vega"}).encode(), 9, mtime=0))
+        write(place, gzip.compress(_process.ask({"what": "vega"}).encode(), 9, mtime=0))
     return place.read_bytes()
 
 
@@ -51,7 +52,7 @@ def _made(home: Path, digest: str, what: str, ending: str) -> bytes:
     with contextlib.suppress(FileNotFoundError):
         return place.read_bytes()
     content = _process.ask({**request, "what": what}).encode()
-    store.write(place, content)
+    write(place, content)
     return content
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 from typing import Any
 
-from evalkit.runner.shards import write_atomically
+from evalkit.views.kept import write
 from registry.digests import digest as digest_of
 
 FORMAT = 3
 """Raised where `kinds` draws differently, so that what was drawn before is not shown."""
-MOST = 4_000
-"""Files that are kept; the oldest go first, and come back with the page that shows them."""
 _NAME = re.compile(r"[0-9a-f]{40}")
 
 
@@ -86,28 +82,6 @@ def wanted(home: Path, digest: str) -> dict[str, Any] | None:
 def folder(home: Path) -> Path:
     """Where charts lie."""
     return home / "charts"
-
-
-def write(place: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and make room for it."""
-    write_atomically(place, content)
-    _make_room(place.parent)
-
-
-def _make_room(where: Path) -> None:
-    names = os.listdir(where)
-    if len(names) <= MOST:
-        return
-    ages = []
-    for name in names:
-        try:
-            ages.append((where.joinpath(name).stat().st_mtime, name))
-        except FileNotFoundError:
-            continue  # another process made room as well
-    young = time.time() - 60
-    for age, name in sorted(ages)[: len(names) - MOST // 2]:
-        if age < young:
-            where.joinpath(name).unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

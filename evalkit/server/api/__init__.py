@@ -10,17 +10,23 @@ from fastapi import APIRouter
 from evalkit.server.api import (
     alerts,
     audit,
+    comparisons,
     decisions,
     erasures,
     evaluations,
+    jobs,
     judges,
+    labelling,
     models,
     monitors,
+    overview,
     policies,
     records,
+    samples,
+    trends,
+    windows,
 )
-
-PREFIX = "/evalkit/api/v1"
+from evalkit.server.api.routes import PREFIX
 
 router = APIRouter(prefix=PREFIX)
 for part in (
@@ -32,6 +38,13 @@ for part in (
     judges.router,
     monitors.router,
     alerts.router,
+    samples.router,
+    comparisons.router,
+    trends.router,
+    jobs.router,
+    overview.router,
+    labelling.router,
+    windows.router,
     audit.router,
     records.router,
     erasures.router,

@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 from pydantic import Field
 
+from evalkit.errors import NotFoundError
 from evalkit.monitoring.alert_samples import samples_of
 from evalkit.monitoring.store import MonitorStore
+from evalkit.project import Project
 from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError, new_router
-from evalkit.server.api.schema import AuditEntry, Cursor, In, Key, Limit, Out, Page
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import PREFIX, new_router
+from evalkit.server.api.schema import Cursor, In, Key, Limit, Out, Page
+from evalkit.server.api.schema.audit import AuditEntry
 from evalkit.server.identity import needs
 from registry.actors import APPROVER, EVALUATOR, LABELER, Actor
 from registry.alerts import Alert, Alerts, model_name
@@ -22,7 +25,6 @@ from registry.alerts import Alert, Alerts, model_name
 router = new_router("alerts")
 Handles = Depends(needs(EVALUATOR, APPROVER))
 Reads = Depends(needs(LABELER, EVALUATOR, APPROVER))
-_PREFIX = "/evalkit/api/v1"
 _REASON = 1000
 
 
@@ -177,11 +179,11 @@ def _told(alert: Alert) -> dict[str, Any]:
 
     from evalkit.monitoring.cadence import utc_text
 
-    monitor = f"{_PREFIX}/monitors/{quote(alert.monitor, safe='')}"
+    monitor = f"{PREFIX}/monitors/{quote(alert.monitor, safe='')}"
     span = {"since": utc_text(alert.opened_at), "until": utc_text(alert.opened_until)}
     signal = urlencode({"check": alert.check, "key": alert.key, "slice": alert.slice})
     links = {
-        "samples": f"{_PREFIX}/alerts/{alert.id}/samples",
+        "samples": f"{PREFIX}/alerts/{alert.id}/samples",
         "signals": f"{monitor}/signals?{signal}",
         "windows": f"{monitor}/windows?{urlencode(span)}",
     }

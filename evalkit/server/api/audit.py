@@ -12,7 +12,8 @@ from sqlalchemy import select
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import AuditEntry, AuditReportOut, Limit, Page
+from evalkit.server.api.schema import Limit, Page
+from evalkit.server.api.schema.audit import AuditEntry, AuditReportOut
 from registry.audit import verify as follow
 from registry.database import reading
 from registry.tables import DEFAULT_WORKSPACE, AuditRow
@@ -24,16 +25,24 @@ After = Annotated[int, Query(ge=0, le=2**62, alias="cursor", description="`next`
 @router.get("/audit", dependencies=[Anybody], summary="Entries of the audit")
 def list_entries(
     project: InProject,
+    *,
     after: After = 0,
     limit: Limit = 200,
     name: Annotated[str | None, Query(max_length=256, description="Of one model only.")] = None,
+    kind: Annotated[str | None, Query(max_length=60, description="Such as `promotion`.")] = None,
+    actor: Annotated[str | None, Query(max_length=255)] = None,
+    newest: Annotated[bool, Query(description="Newest first instead.")] = False,
 ) -> Page[AuditEntry]:
     """Oldest first, with their hashes."""
-    query = select(AuditRow).where(AuditRow.workspace == DEFAULT_WORKSPACE, AuditRow.seq > after)
-    if name is not None:
-        query = query.where(AuditRow.name == name)
+    query = select(AuditRow).where(AuditRow.workspace == DEFAULT_WORKSPACE)
+    if after or not newest:
+        query = query.where(AuditRow.seq < after if newest else AuditRow.seq > after)
+    for column, wanted in ((AuditRow.name, name), (AuditRow.kind, kind), (AuditRow.actor, actor)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    order = AuditRow.seq.desc() if newest else AuditRow.seq
     with reading(project.engine) as session:
-        rows = list(session.scalars(query.order_by(AuditRow.seq).limit(limit + 1)))
+        rows = list(session.scalars(query.order_by(order).limit(limit + 1)))
         items = [AuditEntry.model_validate({**json.loads(row.entry), "hash": row.hash}) for row in rows[:limit]]
     return Page(items=items, next=str(items[-1].seq) if len(rows) > limit else None)
 

@@ -7,28 +7,29 @@ from typing import Annotated
 from fastapi import Depends, Query
 from sqlalchemy import select
 
+from evalkit.errors import ForbiddenError, NotFoundError
+from evalkit.project import Project
 from evalkit.server.api import paging, submissions
 from evalkit.server.api.evaluations import Evaluates, evaluation
 from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import ForbiddenError, NotFoundError, new_router
-from evalkit.server.api.schema import (
-    Alias,
+from evalkit.server.api.routes import new_router
+from evalkit.server.api.schema import Alias, Cursor, Key, Limit, ModelName, Page, VersionName
+from evalkit.server.api.schema.decisions import (
     ApprovalOut,
     ApproveIn,
-    Cursor,
     DecideIn,
     DecisionOut,
     DemotionOut,
-    Key,
-    Limit,
-    ModelName,
-    Page,
     PromoteIn,
     PromotionOut,
-    VersionName,
+    RuleLineOut,
+    RuleOut,
 )
 from evalkit.server.identity import needs
+from evalkit.views import judged
+from evalkit.views.rules import measured_specs, rule_lines
+from metrics.base import MetricSpec
 from registry import promotion
 from registry.actors import APPROVER, EVALUATOR, Actor
 from registry.database import reading
@@ -48,8 +49,8 @@ def decide(
 ) -> DecisionOut:
     """Decide on stored results: pass, fail or inconclusive. Only the submitter of an evaluation has it decided on."""
     found = find(project, name, version)
-    judged = evaluation(project, body.evaluation) if body.evaluation else None
-    chosen = judged or submissions.decidable(project, found, body.preset)
+    named = evaluation(project, body.evaluation) if body.evaluation else None
+    chosen = named or submissions.decidable(project, found, body.preset)
     return _told(submissions.decide(project, found, chosen, actor))
 
 
@@ -66,11 +67,34 @@ def list_decisions(
 @router.get("/decisions/{key}", dependencies=[Anybody], summary="One decision")
 def get_decision(project: InProject, key: Key) -> DecisionOut:
     """A decision with every bound that led to it."""
-    with reading(project.engine) as session:
-        row = session.get(DecisionRow, key)
-        if row is None or row.workspace != DEFAULT_WORKSPACE:
-            raise NotFoundError(f"there is no decision {key}")
-        return _told(from_json(row.record))
+    return _told(_decision(project, key))
+
+
+@router.get(
+    "/decisions/{key}/rules", dependencies=[Anybody], summary="A decision rule by rule, and what would change it"
+)
+def list_rules(project: InProject, key: Key, cursor: Cursor = None, limit: Limit = 100) -> Page[RuleLineOut]:
+    """Those that fail first, then those that are inconclusive."""
+    decision = _decision(project, key)
+    try:
+        evaluation, _ = judged.by_key(project.engine, decision.evaluation_id)
+    except NotFoundError:
+        specs: dict[str, MetricSpec] = {}  # rules tell without units, then
+    else:
+        specs = measured_specs(evaluation)
+    items, following = paging.cut(rule_lines(decision, specs), cursor, limit)
+    recorded = to_json(decision)["rules"]
+    return Page(
+        items=[
+            RuleLineOut(
+                number=one.number, name=one.name, outcome=one.outcome, task=one.task, metric=one.metric,
+                slice=one.slice, units=one.units, would_change=list(one.changes),
+                rule=RuleOut.model_validate(recorded[one.number - 1]),
+            )
+            for one in items
+        ],
+        next=following,
+    )  # fmt: skip
 
 
 @router.put("/models/{name}/aliases/{alias}", summary="Promote: move an alias")
@@ -132,6 +156,14 @@ def list_approvals(
     query = select(ApprovalRow).where(ApprovalRow.version_id == find(project, name, version).id)
     rows, following = paging.page(project.engine, query, ApprovalRow, cursor, limit)
     return Page(items=[ApprovalOut.model_validate(row) for row in rows], next=following)
+
+
+def _decision(project: Project, key: str) -> Decision:
+    with reading(project.engine) as session:
+        row = session.get(DecisionRow, key)
+        if row is None or row.workspace != DEFAULT_WORKSPACE:
+            raise NotFoundError(f"there is no decision {key}")
+        return from_json(row.record)
 
 
 def _told(decision: Decision) -> DecisionOut:

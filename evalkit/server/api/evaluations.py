@@ -11,22 +11,14 @@ from fastapi import Depends, Request, Response
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from evalkit.errors import NotFoundError
+from evalkit.project import Project
 from evalkit.server.api import paging, submissions
 from evalkit.server.api.models import Anybody, find
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError, UploadRoute, new_router
-from evalkit.server.api.schema import (
-    Cursor,
-    EstimateOut,
-    EvaluationOut,
-    Key,
-    Limit,
-    ModelName,
-    Page,
-    VersionName,
-    WorkIn,
-    WorkOut,
-)
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import UploadRoute, new_router
+from evalkit.server.api.schema import Cursor, Key, Limit, ModelName, Page, VersionName
+from evalkit.server.api.schema.evaluations import EstimateOut, EvaluationOut, WorkIn, WorkOut
 from evalkit.server.identity import needs
 from metrics.errors import InputError
 from registry import audit

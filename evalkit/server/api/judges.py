@@ -1,25 +1,80 @@
-"""``/judges``: how far each can be trusted, and what it costs."""
+"""``/judges`` and ``/calibrations``: how far each judge can be trusted, and what it costs."""
 
 from __future__ import annotations
 
-from fastapi import Depends
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from evalkit.judging.calibrations import Calibration
-from evalkit.judging.standing import Standing, standings
+from fastapi import Path, Query
+
+from evalkit.errors import NotFoundError
+from evalkit.judging.calibrations import Calibration, Calibrations
+from evalkit.judging.ledger import Total
+from evalkit.judging.standing import Standing, recent_costs, standings
+from evalkit.judging.uses import Use, uses
 from evalkit.server.api import paging
+from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import CalibrationOut, Cursor, JudgeOut, Limit, Page
-from evalkit.server.identity import needs
+from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema.judges import (
+    BesideOut,
+    CalibrationOut,
+    CostOut,
+    DoubtfulOut,
+    JudgeFullOut,
+    JudgeOut,
+    UseOut,
+)
+from evalkit.views.doubts import Beside, doubtful, others_beside
 
 router = new_router("judges")
+_USES = 20
 
 
-@router.get("/judges", dependencies=[Depends(needs())], summary="Judges")
+@router.get("/judges", dependencies=[Anybody], summary="Judges")
 def get_judges(project: InProject, cursor: Cursor = None, limit: Limit = 100) -> Page[JudgeOut]:
     """Those first that fall short of what a suite demands."""
     items, following = paging.cut(standings(project.engine, project.settings), cursor, limit)
-    return Page(items=[_told(item) for item in items], next=following)
+    return Page(items=[JudgeOut.model_validate(_told(item)) for item in items], next=following)
+
+
+@router.get("/judges/{judge:path}", dependencies=[Anybody], summary="One judge")
+def get_judge(project: InProject, judge: Annotated[str, Path(max_length=200)]) -> JudgeFullOut:
+    """Who relies on it and what they demand, what it left without a verdict, other judges beside it, what it costs."""
+    found = next((one for one in standings(project.engine, project.settings) if one.name == judge), None)
+    if found is None:
+        raise NotFoundError(f"there is no judge '{judge[:100]}': none of this name was used or calibrated here")
+    everywhere = uses(project.engine, project.settings)
+    own = [use for use in everywhere if use.metric == judge][:_USES]
+    return JudgeFullOut.model_validate(
+        _told(found)
+        | {
+            "uses_of": [_use(one) for one in own], "beside": [_beside(one) for one in others_beside(own, everywhere)],
+            "costs_by_day": [_cost(one) for one in recent_costs(project.settings, ("day",), judge)],
+            "costs_by_model": [_cost(one) for one in recent_costs(project.settings, ("model",), judge)],
+        }
+    )  # fmt: skip
+
+
+@router.get("/calibrations", dependencies=[Anybody], summary="Judges beside people")
+def get_calibrations(
+    project: InProject, judge: Annotated[str | None, Query(max_length=200, description="Of one judge only.")] = None,
+    cursor: Cursor = None, limit: Limit = 100,
+) -> Page[CalibrationOut]:  # fmt: skip
+    """Every comparison of a judge with labels, oldest first; of one `judge` the newest first."""
+    kept = Calibrations.of(project.settings)
+    try:
+        if judge is None:
+            items, following = paging.cut(kept.list(), cursor, limit)
+        else:
+            before = paging.decode(cursor) if cursor is not None else None
+            found = kept.history(judge, most=limit + 1, before=before)
+            items = list(found[:limit])
+            following = paging.encode(items[-1].created, items[-1].id) if len(found) > limit else None
+    finally:
+        kept.close()
+    return Page(items=[calibration_out(item) for item in items], next=following)
 
 
 def calibration_out(item: Calibration) -> CalibrationOut:
@@ -30,11 +85,37 @@ def calibration_out(item: Calibration) -> CalibrationOut:
     )  # fmt: skip
 
 
-def _told(item: Standing) -> JudgeOut:
+def _told(item: Standing) -> dict[str, Any]:
     cost = item.cost
-    return JudgeOut(
-        name=item.name, calibrations=item.count, uses=item.uses, short=item.short,
-        calibration=calibration_out(item.newest) if item.newest is not None else None,
-        requests=cost.replies if cost is not None else 0, prompt_tokens=cost.prompt_tokens if cost is not None else 0,
-        output_tokens=cost.output_tokens if cost is not None else 0, cost=cost.cost if cost is not None else None,
+    return {
+        "name": item.name, "calibrations": item.count, "uses": item.uses, "short": item.short,
+        "calibration": calibration_out(item.newest) if item.newest is not None else None,
+        "requests": cost.replies if cost is not None else 0,
+        "prompt_tokens": cost.prompt_tokens if cost is not None else 0,
+        "output_tokens": cost.output_tokens if cost is not None else 0,
+        "cost": cost.cost if cost is not None else None,
+    }  # fmt: skip
+
+
+def _use(one: Use) -> UseOut:
+    doubts = doubtful(one)
+    return UseOut(
+        model=one.model, version=one.number, suite=one.suite, task=one.task, evaluation=one.evaluation_id,
+        judge_version=one.judge_version, short=one.why,
+        demand=None if one.demand is None else one.demand.model_dump(mode="json"),
+        doubtful=None if doubts is None else DoubtfulOut.model_validate(asdict(doubts)),
+    )  # fmt: skip
+
+
+def _beside(one: Beside) -> BesideOut:
+    return BesideOut(
+        judge=one.other.metric, model=one.use.model, version=one.use.number, task=one.use.task,
+        kappa=one.kappa.to_json(),
+    )  # fmt: skip
+
+
+def _cost(one: Total) -> CostOut:
+    return CostOut(
+        group=dict(one.group), requests=one.replies, prompt_tokens=one.prompt_tokens, output_tokens=one.output_tokens,
+        cost=one.cost, unpriced=one.unpriced,
     )  # fmt: skip

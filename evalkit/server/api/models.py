@@ -6,27 +6,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Response
-from sqlalchemy import func, select
+from fastapi import Depends, Query, Response
+from sqlalchemy import select
 
+from evalkit.errors import NotFoundError
+from evalkit.project import Project
 from evalkit.server.api import paging
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import NotFoundError, new_router
-from evalkit.server.api.schema import (
-    Cursor,
-    DigestPath,
-    Limit,
-    ModelName,
-    ModelOut,
-    Page,
-    RegisterIn,
-    SuiteIn,
-    SuiteOut,
-    VersionName,
-    VersionOut,
-    WhoAmI,
-)
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import new_router
+from evalkit.server.api.schema import Cursor, DigestPath, Limit, ModelName, Outcome, Page, VersionName
+from evalkit.server.api.schema.models import ModelOut, RegisterIn, SuiteIn, SuiteOut, VersionOut, WhoAmI
 from evalkit.server.identity import needs
+from evalkit.views import inventory
 from metrics.errors import InputError
 from registry.actors import EVALUATOR, Actor
 from registry.database import reading
@@ -49,18 +40,21 @@ def whoami(actor: Annotated[Actor, Anybody]) -> WhoAmI:
 
 
 @router.get("/models", dependencies=[Anybody], summary="Models that have versions with suites")
-def list_models(project: InProject, cursor: Cursor = None, limit: Limit = 100) -> Page[ModelOut]:
-    """Names, sorted, with the number of versions."""
-    query = (
-        select(ModelVersionRow.name, func.count())
-        .where(ModelVersionRow.workspace == DEFAULT_WORKSPACE)
-        .group_by(ModelVersionRow.name)
-        .order_by(ModelVersionRow.name)
-    )
-    with reading(project.engine) as session:
-        found = [ModelOut(name=name, versions=count) for name, count in session.execute(query)]
+def list_models(
+    project: InProject, *,
+    name: Annotated[str | None, Query(max_length=255, description="A part of the name.")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Of the newest version.")] = None,
+    kind: Annotated[str | None, Query(max_length=60)] = None, cursor: Cursor = None, limit: Limit = 100,
+) -> Page[ModelOut]:  # fmt: skip
+    """By name, with the number of versions, the champion, the newest verdict, and the monitors that watch it."""
+    found = [
+        line
+        for line in inventory.models(project)
+        if (name or "").strip().casefold() in line.name.casefold() and outcome in {None, line.outcome}
+        and kind in {None, line.kind}
+    ]  # fmt: skip
     items, following = paging.cut(found, cursor, limit)
-    return Page(items=items, next=following)
+    return Page(items=[_model(line) for line in items], next=following)
 
 
 @router.get("/models/{name}/versions", dependencies=[Anybody], summary="Versions of a model, oldest first")
@@ -139,6 +133,11 @@ def shown(project: Project, version: ModelVersion) -> VersionOut:
     with reading(project.engine) as session:
         row = session.get_one(ModelVersionRow, version.id)
         return VersionOut.of(version, row, decision.outcome if decision is not None else None)
+
+
+def _model(line: inventory.ModelLine) -> ModelOut:
+    told = {field: getattr(line, field) for field in ModelOut.model_fields if field != "monitors"}
+    return ModelOut.model_validate(told | {"monitors": [one.name for one in line.monitors]})
 
 
 def read_suite(text: str) -> Suite:

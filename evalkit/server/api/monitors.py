@@ -8,15 +8,18 @@ from fastapi import Depends, Path, Query
 from pydantic import Field
 from sqlalchemy import select
 
+from evalkit.errors import ConflictError, NotFoundError
 from evalkit.monitoring import scheduling
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.records import MonitorRecord, StoredSignal, WindowRecord
 from evalkit.monitoring.store import PAUSED, MonitorStore
+from evalkit.project import Project
 from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
-from evalkit.server.api.project import InProject, Project
-from evalkit.server.api.routes import ConflictError, NotFoundError, new_router
-from evalkit.server.api.schema import Cursor, In, JobOut, Limit, MonitorOut, Out, Page, QueuedOut, SignalOut, WindowOut
+from evalkit.server.api.project import InProject
+from evalkit.server.api.routes import new_router
+from evalkit.server.api.schema import Cursor, In, Limit, Out, Page
+from evalkit.server.api.schema.monitors import JobOut, MonitorOut, QueuedOut, SignalOut, WindowOut
 from evalkit.server.identity import needs
 from metrics.errors import InputError
 from registry import audit

@@ -29,11 +29,18 @@ def page(
 
 def cut(items: list[Any], cursor: str | None, limit: int) -> tuple[list[Any], str | None]:
     """A page of a list that is short enough to be read whole, by place."""
-    start = 0
-    if cursor is not None:
-        start, _ = decode(cursor)
-    end = start + limit
-    return items[start:end], encode(end, "") if end < len(items) else None
+    start = place(cursor)
+    return items[start : start + limit], beyond(start + limit, len(items))
+
+
+def place(cursor: str | None) -> int:
+    """Where a page begins, of a list that is read by place."""
+    return 0 if cursor is None else decode(cursor)[0]
+
+
+def beyond(end: int, total: int) -> str | None:
+    """The cursor of what comes after a page that ends at `end`; None after the last one."""
+    return encode(end, "") if end < total else None
 
 
 def encode(number: int, key: str) -> str:

@@ -1,4 +1,4 @@
-"""``/policies`` and ``/calibrations``: what moving an alias needs, and what judges have shown."""
+"""``/policies``: what moving an alias needs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path
 
+from evalkit.errors import NotFoundError
 from evalkit.server.api import paging
-from evalkit.server.api.judges import calibration_out
 from evalkit.server.api.models import Anybody, read_suite
 from evalkit.server.api.project import InProject
-from evalkit.server.api.routes import NotFoundError, new_router
-from evalkit.server.api.schema import CalibrationOut, Cursor, Limit, Page, PolicyOut, PolicyPut
+from evalkit.server.api.routes import new_router
+from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema.policies import PolicyOut, PolicyPut
 from evalkit.server.identity import needs
 from registry.actors import ADMIN, Actor
 from registry.homes import remember_suite
@@ -50,19 +51,6 @@ def delete_policy(project: InProject, pattern: Pattern, actor: Annotated[Actor, 
     if all(item.pattern != pattern for item in list_policies(project.engine)):
         raise NotFoundError(f"there is no policy for '{pattern}'")
     return _told(remove_policy(project.engine, pattern, actor=actor.name))
-
-
-@router.get("/calibrations", dependencies=[Anybody], summary="Judges beside people")
-def get_calibrations(project: InProject, cursor: Cursor = None, limit: Limit = 100) -> Page[CalibrationOut]:
-    """Every comparison of a judge with labels, oldest first."""
-    from evalkit.judging.calibrations import Calibrations
-
-    kept = Calibrations.of(project.settings)
-    try:
-        items, following = paging.cut(kept.list(), cursor, limit)
-    finally:
-        kept.close()
-    return Page(items=[calibration_out(item) for item in items], next=following)
 
 
 def _told(item: Policy, *, new: bool | None = None) -> PolicyOut:

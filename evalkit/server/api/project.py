@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Depends
-from sqlalchemy import Engine
 
 from evalkit.config import Settings, find_home, load_settings
+from evalkit.project import Project
 from evalkit.session import Session
 from metrics.errors import InputError
 from registry.actors import serving
@@ -32,7 +32,7 @@ from registry.store import Registry
 from registry.suite import Suite
 
 if TYPE_CHECKING:
-    from registry.entities import ModelVersion
+    pass
 
 _FROZEN = "evalkit-frozen:"
 
@@ -93,28 +93,6 @@ class ServerRegistry(Registry):
         if "call" in prepared.generator or prepared.generator.get("adapter") == "callable":
             raise InputError("a server registers no Python functions: log the model itself to MLflow, or an endpoint")
         return prepared
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """The server's settings, registry and database."""
-
-    session: Session
-    engine: Engine
-
-    @property
-    def registry(self) -> Registry:
-        """The registry."""
-        return self.session.registry
-
-    @property
-    def settings(self) -> Settings:
-        """The settings."""
-        return self.session.settings
-
-    def suite_in(self, version: ModelVersion, folder: Path) -> Suite:
-        """The version's suite, with its judges' files looked up in `folder`."""
-        return self.registry.suite(version, folder)
 
 
 def open_project(settings: Settings, artifacts: str | None = None) -> Project:

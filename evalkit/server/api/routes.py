@@ -15,10 +15,12 @@ from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, Field
 
 from evalkit.bundles.unpack import Limits, TooLargeError
+from evalkit.errors import ConflictError, ForbiddenError, NotFoundError
 from metrics.errors import InputError
 from registry.leases import LeaseHeldError
 from registry.mlflow_link import PromotionRefusedError
 
+PREFIX = "/evalkit/api/v1"
 JSON_LIMIT = 2 * 2**20
 """Bytes of a request's body; a suite has at most half of that."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -33,18 +35,6 @@ class Error(BaseModel):
 
     error: str = Field(description="A short code: bad_request, unauthenticated, forbidden, refused, not_found, …")
     message: str = Field(description="One sentence for people: what was given, what was expected, what to do.")
-
-
-class NotFoundError(InputError):
-    """There is no such thing."""
-
-
-class ConflictError(InputError):
-    """Something else is there already."""
-
-
-class ForbiddenError(InputError):
-    """The present actor may not do this, whatever the role."""
 
 
 def status_of(error: InputError) -> int:

@@ -14,9 +14,9 @@ from evalkit.bundles.manifest import MANIFEST, SUITE_FOLDER, Manifest, read_mani
 from evalkit.bundles.recompute import recompute
 from evalkit.bundles.unpack import extract, opened
 from evalkit.bundles.verify import MismatchError, verify, verify_tasks
+from evalkit.errors import ConflictError, ForbiddenError
 from evalkit.evidence import results_home
-from evalkit.server.api.project import Project
-from evalkit.server.api.routes import ConflictError, ForbiddenError
+from evalkit.project import Project
 from metrics.errors import InputError
 from registry import promotion
 from registry.actors import ADMIN, Actor

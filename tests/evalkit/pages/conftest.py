@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 
 from evalkit.config import Settings
 from evalkit.pages import router
-from evalkit.server.api.project import Project, open_project
+from evalkit.project import Project
+from evalkit.server.api.project import open_project
 from evalkit.server.api.project import project as open_once
 from registry.actors import ROLES, Actor, acting
 from registry.suite import Suite

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.differences import differences as computed
-from evalkit.pages import comparing, side_by_side
-from evalkit.pages.compare import references
-from evalkit.pages.side_by_side import marked
+from evalkit.views import comparing, side_by_side
+from evalkit.views.comparing import references
+from evalkit.views.side_by_side import marked
 from metrics.base import Scores
 from metrics.errors import InputError
 from registry.suite import Suite

@@ -11,7 +11,7 @@ import pytest
 from evalkit.monitoring import scheduling
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.store import PAUSED, MonitorStore
-from evalkit.pages import jobs
+from evalkit.views import jobs
 from registry.firings import claim, finished
 
 MONITOR = """\

@@ -9,7 +9,7 @@ import pytest
 from evalkit.judging.calibrations import Calibrations
 from evalkit.judging.ledger import open_ledger
 from evalkit.judging.uses import uses
-from evalkit.pages.attention import matters
+from evalkit.views.attention import matters
 from judges.base import Verdict
 from judges.calibration import JudgeReport, report
 from judges.clients.base import Reply

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from evalkit.pages import history, models
+from evalkit.pages import models
+from evalkit.views import history
 from registry.database import reading, writing
 from registry.digests import new_id
 from registry.gate.evidence import Address

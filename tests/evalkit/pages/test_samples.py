@@ -18,12 +18,12 @@ from PIL import Image
 from evalkit.config import Settings
 from evalkit.generators.images import to_png
 from evalkit.outputs import SCHEMA
-from evalkit.pages import gallery
-from evalkit.pages.gallery import Wanted
-from evalkit.pages.modes import reference_image
-from evalkit.pages.stored import GoneError, StoredTask, stored_task
 from evalkit.runner.verdicts import VerdictShards
 from evalkit.server.api.project import open_project
+from evalkit.views import gallery
+from evalkit.views.gallery import Wanted
+from evalkit.views.modes import reference_image
+from evalkit.views.stored import GoneError, StoredTask, stored_task
 from judges.base import SUSPECTED_INJECTION
 from metrics.errors import InputError
 
@@ -234,7 +234,7 @@ def test_large_shards_give_the_same_images(drawn_pages: Any, monkeypatch: pytest
     evaluation = registry.evaluations(registry.version("models:/squares/1"))[0]
     task = stored_task(drawn_pages.project.settings.home, evaluation, "squares")
     small = [task.image_at(place) for place in (0, 7, 8, 149)]
-    monkeypatch.setattr("evalkit.pages.stored._KEPT_BYTES", 0)
+    monkeypatch.setattr("evalkit.views.stored._KEPT_BYTES", 0)
     assert [task.image_at(place) for place in (0, 7, 8, 149)] == small
     assert len(set(small)) > 1
 

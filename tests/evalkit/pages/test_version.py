@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from evalkit.pages.bars import bar
-from evalkit.pages.judged import MOST_LINES, worst_slices
-from evalkit.pages.rules import what_would_change
 from evalkit.reports.scorecard import Line
+from evalkit.views.judged import MOST_LINES, worst_slices
+from evalkit.views.rules import what_would_change
 from metrics.base import Estimate
 from registry.database import reading, writing
 from registry.digests import new_id

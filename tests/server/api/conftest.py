@@ -21,10 +21,11 @@ from fastapi.testclient import TestClient
 from evalkit.bundles.manifest import MANIFEST, Manifest
 from evalkit.bundles.pack import pack
 from evalkit.config import Settings
+from evalkit.project import Project
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.sources import read_sources, version_subject
 from evalkit.server.api import PREFIX, router
-from evalkit.server.api.project import Project, open_project
+from evalkit.server.api.project import open_project
 from evalkit.server.api.project import project as open_once
 from evalkit.session import Session
 from registry.actors import Actor, acting

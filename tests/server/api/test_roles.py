@@ -63,6 +63,40 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("POST", "/alerts/{key}/unsilence"): (EVALUATORS | APPROVERS, {"reason": "why"}),
     ("POST", "/streams/{stream}/records"): (TELLERS, [{"latency": -1}]),
     ("POST", "/erasures"): (frozenset({"admin"}), {"user": "nobody", "dry_run": True}),
+    ("GET", "/overview"): (READERS, None),
+    ("GET", "/models/{name}/trends"): (READERS, None),
+    ("GET", "/comparisons"): (READERS, None),
+    ("GET", "/comparisons/samples"): (READERS, None),
+    ("GET", "/evaluations/{key}/samples"): (READERS, None),
+    ("GET", "/evaluations/{key}/slices"): (READERS, None),
+    ("GET", "/evaluations/{key}/image"): (READERS, None),
+    ("GET", "/evaluations/{key}/modes"): (READERS, None),
+    ("GET", "/evaluations/{key}/modes/{place}"): (READERS, None),
+    ("GET", "/decisions/{key}/rules"): (READERS, None),
+    ("GET", "/judges/{judge}"): (READERS, None),
+    ("GET", "/labelling"): (READERS, None),
+    ("GET", "/labelling/{name}/{version}/{task}"): (READERS - {"viewer"}, None),
+    ("POST", "/labelling/{name}/{version}/{task}/labels"): (READERS - {"viewer"}, {
+        "draw": 0, "population": "x", "answer": "p"
+    }),
+    ("GET", "/labelling/{name}/{version}/{task}/labels"): (READERS, None),
+    ("POST", "/labelling/{name}/{version}/{task}/calibrations"): (EVALUATORS, {}),
+    ("GET", "/monitors/{name}/standing"): (READERS, None),
+    ("GET", "/monitors/{name}/readings"): (READERS, None),
+    ("GET", "/monitors/{name}/deployments"): (READERS, None),
+    ("GET", "/monitors/{name}/windows/{start}"): (READERS, None),
+    ("GET", "/monitors/{name}/windows/{start}/signals"): (READERS, None),
+    ("GET", "/monitors/{name}/windows/{start}/generations"): (READERS - {"viewer"}, None),
+    ("GET", "/jobs"): (READERS, None),
+    ("GET", "/jobs/{name}"): (READERS, None),
+    ("POST", "/jobs/{name}/run"): (EVALUATORS, None),
+    ("POST", "/jobs/{name}/pause"): (EVALUATORS, None),
+    ("POST", "/jobs/{name}/resume"): (EVALUATORS, None),
+    ("GET", "/firings"): (READERS, None),
+    ("GET", "/workers"): (READERS, None),
+    ("GET", "/work"): (READERS, None),
+    ("GET", "/work/items"): (READERS, None),
+    ("POST", "/work/items/{key}/retry"): (frozenset({"admin"}), None),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
@@ -86,7 +120,17 @@ def test_every_route_is_in_the_table():
 def test_who_may(served: Any, method: str, path: str):
     allowed, body = ROUTES[method, path]
     path = path.format(
-        name="nobodys", version="99", alias="champion", key=KEY, digest=DIGEST, pattern="nobodys", stream="x"
+        name="nobodys",
+        version="99",
+        alias="champion",
+        key=KEY,
+        digest=DIGEST,
+        pattern="nobodys",
+        stream="x",
+        start=0,
+        place=0,
+        task="none",
+        judge="nobodys",
     )
     more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
     if isinstance(body, bytes):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.pages.stored import GoneError, StoredTask
 from evalkit.reports.scorecard import spec_named
+from evalkit.task_data import Told, told_data
+from evalkit.views.stored import StoredTask
 from judges.base import SUSPECTED_INJECTION, Verdict
 from metrics.base import Direction
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from evalkit.server.api.project import Project
+    from evalkit.project import Project
     from registry.entities import Evaluation, ModelVersion
 
 WORST, BEST, MADE = "worst", "best", "made"
@@ -29,7 +29,6 @@ _TEXT = 1_500
 """Characters of a text in the gallery; a sample's own page has more."""
 _MOST_VALUES = 200
 _MOST_ROWS = 50_000
-_KEPT_SECONDS = 600
 _INJECTION, _LATENCY = "injection", "latency"
 
 
@@ -73,7 +72,10 @@ class SampleView:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which samples: ordered by `metric` (none: as they were made), in a slice ``name=value`` or all (``""``)."""
+    """Which samples: ordered by `metric` (none: as they were made), in a slice ``name=value`` or all (``""``).
+
+    `longest`: characters of a text.
+    """
 
     metric: str | None
     slice: str = ""
@@ -81,6 +83,7 @@ class Wanted:
     unscored: bool = False
     start: int = 0
     size: int = SIZE
+    longest: int = _TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,19 @@ def gallery(task: StoredTask, wanted: Wanted, answers: Answers | None = None) ->
     places, unscored = _places(task, wanted)
     shown = [int(place) for place in places[wanted.start : wanted.start + wanted.size]]
     slices = tuple(slice_values(task, wanted.metric)) if wanted.metric is not None else ()
-    return Gallery(tuple(views(task, shown, metrics, answers)), len(places), unscored, tuple(metrics), slices)
+    return Gallery(
+        tuple(views(task, shown, metrics, answers, wanted.longest)), len(places), unscored, tuple(metrics), slices
+    )
 
 
 def views(
-    task: StoredTask, places: Sequence[int], metrics: Iterable[str] | None = None, answers: Answers | None = None
+    task: StoredTask,
+    places: Sequence[int],
+    metrics: Iterable[str] | None = None,
+    answers: Answers | None = None,
+    longest: int = _TEXT,
 ) -> list[SampleView]:
-    """Samples by their place."""
+    """Samples by their place, of each text at most `longest` characters."""
     names = list(task.metrics() if metrics is None else metrics)
     outputs = task.outputs_at(places)
     scores = {name: task.scores_at(name, places) for name in names}
@@ -127,13 +136,14 @@ def views(
     found = []
     for place in places:
         row = outputs[place]
-        said = tuple(_said(name, verdicts[name][place]) for name in names if place in verdicts[name])
+        said = tuple(_said(name, verdicts[name][place], longest) for name in names if place in verdicts[name])
         own = tuple(Scored(name, *scores[name].get(place, (None, None)), units[name]) for name in names)
-        expected, context = answers.of(row["sample_id"]) if answers is not None else ((), ())
+        expected, context = answers.of(row["sample_id"], longest) if answers is not None else ((), ())
         found.append(
             SampleView(
-                place, row["sample_id"], _cut(row["prompt"]), _cut(row["text"]), row["error"], expected, context,
-                task.pictures and row["text"] is None and row["error"] is None, own, said, _suspected(own, said),
+                place, row["sample_id"], _cut(row["prompt"], longest), _cut(row["text"], longest), row["error"],
+                expected, context, task.pictures and row["text"] is None and row["error"] is None, own, said,
+                _suspected(own, said),
             )
         )  # fmt: skip
     return found
@@ -190,8 +200,8 @@ def _places(task: StoredTask, wanted: Wanted) -> tuple[NDArray[np.intp], int]:
     return places[np.argsort(key[places], kind="stable")], unscored
 
 
-def _said(name: str, verdict: Verdict) -> Said:
-    return Said(name, verdict.value, verdict.label, _cut(verdict.rationale), verdict.flags)
+def _said(name: str, verdict: Verdict, longest: int) -> Said:
+    return Said(name, verdict.value, verdict.label, _cut(verdict.rationale, longest), verdict.flags)
 
 
 def _suspected(scores: Iterable[Scored], said: Iterable[Said]) -> bool:
@@ -201,8 +211,8 @@ def _suspected(scores: Iterable[Scored], said: Iterable[Said]) -> bool:
     )
 
 
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _TEXT else f"{text[:_TEXT]} … ({len(text):,} characters)"
+def _cut(text: str | None, longest: int) -> str | None:
+    return text if text is None or len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,58 +223,27 @@ class Answers:
     expected: pa.ChunkedArray
     context: pa.ChunkedArray
 
-    def of(self, sample_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def of(self, sample_id: str, longest: int = _TEXT) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Accepted answers and context of a sample; nothing where the data have none."""
         place = self.ids.get(sample_id)
         if place is None:
             return (), ()
         return tuple(
-            tuple(_cut(str(text)) or "" for text in (column[place].as_py() or ())[:8])
+            tuple(_cut(str(text), longest) or "" for text in (column[place].as_py() or ())[:8])
             for column in (self.expected, self.context)
         )  # type: ignore[return-value]  # a pair, one per column
 
 
 def answers_of(project: Project, version: ModelVersion, evaluation: Evaluation, task: StoredTask) -> Answers | None:
-    """What a task's data expect; None where the data are not at hand, or are no longer those that were judged.
-
-    What somebody else submitted is shown without: the server has no folder with their data.
-    """
-    told = task.record["data"]
-    if told is None or task.pictures or told["rows"] > _MOST_ROWS or evaluation.details.get("submission") is not None:
-        return None
-    # What was erased from the data must not live on in a cache
-    return _answers(_Key(project, version), int(time.monotonic() // _KEPT_SECONDS), task.name, told["digest"])
-
-
-class _Key:
-    """A project and a version as one argument that counts as equal for the same version."""
-
-    def __init__(self, project: Project, version: ModelVersion) -> None:
-        self.project, self.version = project, version
-        self._identity = (version.id, version.suite_digest)
-
-    def __hash__(self) -> int:
-        return hash(self._identity)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self._identity == other._identity
+    """What a task's data expect; None where the data are not at hand, or are no longer those that were judged."""
+    told = None if task.pictures else told_data(project.session, version, evaluation, task.name, _MOST_ROWS)
+    return _answers(told) if told is not None else None
 
 
 @lru_cache(maxsize=8)
-def _answers(key: _Key, _: int, task: str, digest: str) -> Answers | None:
-    from evalkit.runner.sources import read_sources
-
-    registry, settings = key.project.registry, key.project.settings
-    suite = registry.suite(key.version)
-    wanted = suite.spec.tasks.get(task)
-    if wanted is None or wanted.traces is not None:
-        return None
-    alone = replace(suite, spec=suite.spec.model_copy(update={"tasks": {task: wanted}}))
-    try:
-        data = read_sources(alone, registry, settings)[task].data
-    except (InputError, GoneError, OSError):
-        return None
-    if data is None or data.digest != digest:
+def _answers(told: Told) -> Answers | None:
+    data = told.read()
+    if data is None:
         return None
     rows: Any = data.rows
     ids = {sample: place for place, sample in enumerate(rows["sample_id"].to_pylist())}

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, or_, select
 
+from evalkit.errors import NotFoundError
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import ROLLED, MonitorRecord
 from evalkit.monitoring.store import MonitorStore
+from evalkit.project import Project
 from evalkit.reports.numbers import number
-from evalkit.server.api.project import Project
-from evalkit.server.api.routes import NotFoundError
 from metrics.errors import InputError
 from registry.database import reading
 from registry.mlflow_link import parse_reference

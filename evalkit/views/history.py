@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from evalkit.server.api.project import Project
+from evalkit.project import Project
 from judges.judged import spec_of
 from metrics.errors import InputError
 from registry.current import COUNTS, NEWEST, QUICK

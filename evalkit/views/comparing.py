@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -12,10 +13,10 @@ import numpy as np
 from sqlalchemy import case, select
 
 from evalkit.evidence import SPEED, StoredResults, measured, paired_differences, results_home
-from evalkit.pages.charts import store
+from evalkit.project import Project
 from evalkit.reports.scorecard import specs_of
 from evalkit.reports.terminal import ComparisonRow
-from evalkit.server.api.project import Project
+from evalkit.views.kept import write
 from metrics.base import Direction, Estimate, Scores
 from metrics.errors import InputError
 from metrics.statistics import compare_paired, independent_difference
@@ -29,6 +30,7 @@ from registry.tables import EvaluationRow
 
 _FORMAT = 1
 """Raised where differences are computed otherwise, so that what was kept before is not shown."""
+_REFERENCE = re.compile(r"(?P<name>[^/]{1,255})(?P<version>/[0-9]{1,9}|@[A-Za-z0-9][A-Za-z0-9_.-]{0,99})(?:,|\Z)")
 _LOOKED_AT = 5
 """Evaluations of a version that are searched for results which compare."""
 
@@ -97,6 +99,24 @@ class Difference:
         return row.standing
 
 
+def references(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Versions as an address names them, ``name/1,name/2`` or ``name@champion``, each once.
+
+    Raises:
+        InputError: what is given is not a list of versions.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for text in given:
+        at = 0
+        while at < len(text):
+            match = _REFERENCE.match(text, at)
+            if match is None:
+                raise InputError(f"'{text[at:][:100]}' names no version; write name/1,name/2 or name@champion")
+            found[match["name"].strip(), match["version"].removeprefix("/")] = None
+            at = match.end()
+    return list(found)
+
+
 def side(project: Project, version: ModelVersion) -> Side:
     """A version with what it was measured with."""
     quick = case((EvaluationRow.preset == QUICK, 1), else_=0)
@@ -144,7 +164,7 @@ def differences(project: Project, left: Side, right: Side, slice_: str = "") -> 
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not computed yet, or not as we keep it now
     found = list(_computed(left.results[0], right, slice_, wished))
-    store.write(place, json.dumps([_to_json(item) for item in found]).encode())
+    write(place, json.dumps([_to_json(item) for item in found]).encode())
     return found
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
 
 from sqlalchemy import func, select
 
-from evalkit.pages import inventory
-from evalkit.pages.inventory import ModelLine, models
-from evalkit.pages.rendering import path
-from evalkit.server.api.project import Project
+from evalkit.project import Project
+from evalkit.views import inventory
+from evalkit.views.inventory import ModelLine, models
+from evalkit.views.jobs import lines as jobs
 from registry.alerts import Alerts
 from registry.database import reading
 from registry.digests import now_ms
 from registry.tables import DEFAULT_WORKSPACE
 from registry.tables_monitoring import AlertRow, MonitorRow, SignalRow
 
+_segment = partial(quote, safe="@")
 SHOWN = 8
 """Items of one kind on the overview; the rest is counted."""
 
@@ -36,6 +39,7 @@ class Item:
 class Matter:
     """Things of one kind: `total` there are, `items` are shown, `href` shows all."""
 
+    kind: str
     title: str
     href: str
     total: int
@@ -56,7 +60,7 @@ def alerts(project: Project, _: Sequence[ModelLine]) -> Matter:
         Item(f"{one.monitor}: {one.signal}", one.reason, f"/evalkit/alerts/{one.id}", "fail", one.opened_at)
         for one in found
     ]
-    return Matter("Open alerts", "/evalkit/alerts", total, items)
+    return Matter("alerts", "Open alerts", "/evalkit/alerts", total, items)
 
 
 def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
@@ -65,26 +69,24 @@ def undecided(_: Project, lines: Sequence[ModelLine]) -> Matter:
     items = [
         Item(
             f"{line.name} version {line.newest}", "neither passed nor failed; more samples would decide",
-            f"/evalkit/models/{path(line.name)}/{line.newest}", "inconclusive", line.decided_at,
+            f"/evalkit/models/{_segment(line.name)}/{line.newest}", "inconclusive", line.decided_at,
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
+    return Matter("gates", "Inconclusive gates", "/evalkit/models?outcome=inconclusive", len(found), items)
 
 
 def late(project: Project, _: Sequence[ModelLine]) -> Matter:
     """Schedules whose firings failed or did not happen."""
-    from evalkit.pages.jobs import lines
-
-    found = [line for line in lines(project) if line.state in {"overdue", "failed"}]
+    found = [line for line in jobs(project) if line.state in {"overdue", "failed"}]
     items = [
         Item(
             line.target, "its latest firing failed" if line.state == "failed" else "is overdue",
-            f"/evalkit/jobs/{path(line.name)}", "fail", line.latest.due if line.latest is not None else None,
+            f"/evalkit/jobs/{_segment(line.name)}", "fail", line.latest.due if line.latest is not None else None,
         )
         for line in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Overdue and failed jobs", "/evalkit/jobs?state=overdue", len(found), items)
+    return Matter("jobs", "Overdue and failed jobs", "/evalkit/jobs?state=overdue", len(found), items)
 
 
 def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
@@ -100,10 +102,12 @@ def spent(project: Project, _: Sequence[ModelLine]) -> Matter:
     with reading(project.engine) as session:
         found = session.execute(query).all()
     items = [
-        Item(f"{name}: {check}", "its judges' budget is spent", f"/evalkit/monitors/{path(name)}", "inconclusive", at)
+        Item(
+            f"{name}: {check}", "its judges' budget is spent", f"/evalkit/monitors/{_segment(name)}", "inconclusive", at
+        )
         for name, check, at in found[:SHOWN]
-    ]
-    return Matter("Spent budgets", "/evalkit/monitors", len(found), items)
+    ]  # fmt: skip
+    return Matter("budgets", "Spent budgets", "/evalkit/monitors", len(found), items)
 
 
 def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
@@ -114,11 +118,11 @@ def uncalibrated(project: Project, _: Sequence[ModelLine]) -> Matter:
     items = [
         Item(
             f"{use.model} version {use.number}: {use.task}/{use.metric}", use.why or "",
-            f"/evalkit/judges/{path(use.metric)}", "inconclusive",
+            f"/evalkit/judges/{_segment(use.metric)}", "inconclusive",
         )
         for use in found[:SHOWN]
     ]  # fmt: skip
-    return Matter("Uncalibrated judges", "/evalkit/judges", len(found), items)
+    return Matter("judges", "Uncalibrated judges", "/evalkit/judges", len(found), items)
 
 
 KINDS: tuple[Callable[[Project, Sequence[ModelLine]], Matter], ...] = (alerts, undecided, late, spent, uncalibrated)

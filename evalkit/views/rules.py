@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.reports.numbers import number
-from evalkit.reports.scorecard import rule_name
+from evalkit.reports.scorecard import rule_name, spec_named
 from metrics.base import Estimate, MetricSpec
-from registry.entities import Decision, RuleOutcome
+from registry.entities import Decision, Evaluation, RuleOutcome
 
 _URGENCY = ("fail", "inconclusive", "pass")
 
@@ -42,6 +42,12 @@ class RuleLine:
     def measured(self) -> bool:
         """Whether it saw an estimate."""
         return self.rule.estimate is not None
+
+
+def measured_specs(evaluation: Evaluation) -> dict[str, MetricSpec]:
+    """Specification by metric of everything that was measured."""
+    tasks = evaluation.details.get("tasks", {}).values()
+    return {name: spec_named(name, record["settings"]) for task in tasks for name, record in task["metrics"].items()}
 
 
 def rule_lines(decision: Decision, specs: Mapping[str, MetricSpec]) -> list[RuleLine]:

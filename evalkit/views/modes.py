@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalkit.pages.stored import GoneError, StoredTask
 from evalkit.reports.html import reencoded
 from evalkit.runner.features import FEATURES, feature_loader, load_arrays, load_reference_state
 from evalkit.runner.shards import UNREADABLE, ShardFolder, grid, write_atomically
+from evalkit.views.stored import GoneError, StoredTask
 from metrics.errors import InputError
 from registry.digests import digest, short
 
 if TYPE_CHECKING:
-    from evalkit.server.api.project import Project
+    from evalkit.project import Project
     from registry.entities import Evaluation, ModelVersion
 
 FORMAT = 1

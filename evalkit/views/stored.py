@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from evalkit.errors import NotFoundError
 from evalkit.evidence import results_home
 from evalkit.runner.outputs import SUFFIX
 from evalkit.runner.scores import ROWS
@@ -25,7 +26,6 @@ from evalkit.runner.shards import UNREADABLE, Rows, ShardFolder, cover, grid
 from evalkit.runner.verdicts import FOLDER as VERDICTS
 from evalkit.runner.verdicts import read_verdicts
 from judges.base import Verdict
-from metrics.errors import InputError
 from registry.entities import Evaluation
 
 _SLICE = "slice."
@@ -36,7 +36,7 @@ _one_at_a_time = threading.Lock()
 """A browser asks for several images at once, and each needs as much memory as a page of its shard."""
 
 
-class GoneError(InputError):
+class GoneError(NotFoundError):
     """What an evaluation stood on is no longer stored here."""
 
 

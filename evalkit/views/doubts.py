@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from metrics.statistics import cohen_kappa
 
 LISTED = 10
 """Suspected samples of one task on a page."""
+_PAIRS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,18 @@ def beside(use: Use, other: Use) -> Beside | None:
     except InputError:
         return None  # all verdicts are alike
     return Beside(use, other, kappa)
+
+
+def others_beside(own: Sequence[Use], everywhere: Sequence[Use]) -> list[Beside]:
+    """Other judges of the samples of a judge's uses, for the first pairs of them."""
+    pairs = [
+        (use, other)
+        for use in own
+        for other in everywhere
+        if (other.version_id, other.task) == (use.version_id, use.task) and other.metric != use.metric
+    ]
+    found = (beside(use, other) for use, other in pairs[:_PAIRS])
+    return [told for told in found if told is not None]
 
 
 _DOUBTS = ("sample_id", "reason", "flags")

@@ -14,10 +14,10 @@ from evalkit.monitoring.fields import utc_now
 from evalkit.monitoring.records import MonitorRecord
 from evalkit.monitoring.store import PAUSED, MonitorStore
 from evalkit.monitoring.timetable import timetable
-from evalkit.pages import monitor_data
-from evalkit.pages.inventory import ALERT, SILENT
-from evalkit.pages.monitor_data import Window
-from evalkit.server.api.project import Project
+from evalkit.project import Project
+from evalkit.views import monitor_data
+from evalkit.views.inventory import ALERT, SILENT
+from evalkit.views.monitor_data import Window
 from judges.base import Usage
 from metrics.errors import InputError
 from registry.firings import FiringRecord

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, column, func, select, table
 from sqlalchemy.orm import Session, aliased
 
 from evalkit.monitoring.records import ROLLED
-from evalkit.server.api.project import Project
+from evalkit.project import Project
 from registry.current import COUNTS, NEWEST
 from registry.database import reading
 from registry.tables import DEFAULT_WORKSPACE, DecisionRow, EvaluationRow, ModelVersionRow, SuiteRow

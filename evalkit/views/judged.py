@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from evalkit.server.api.models import read_suite
-from evalkit.server.api.routes import NotFoundError
+from evalkit.errors import NotFoundError
 from metrics.base import PRIMARY, Direction, Estimate
 from registry import records
 from registry.current import counting
 from registry.database import reading
 from registry.entities import Decision, Evaluation, ModelVersion, Promotion
 from registry.spec import SuiteSpec
+from registry.suite import Suite
 from registry.tables import (
     DEFAULT_WORKSPACE,
     ApprovalRow,
@@ -129,6 +130,17 @@ def chosen(engine: Engine, version: ModelVersion, key: str | None) -> tuple[Eval
         return records.evaluation(row, ()), records.decision(found) if found is not None else None
 
 
+def by_key(engine: Engine, key: str) -> tuple[Evaluation, Decision | None]:
+    """An evaluation, without its estimates, and the newest decision on it; an unknown one raises `NotFoundError`."""
+    on_it = select(DecisionRow).where(DecisionRow.evaluation_id == key)
+    with reading(engine) as session:
+        row = session.get(EvaluationRow, key)
+        if row is None or row.workspace != DEFAULT_WORKSPACE:
+            raise NotFoundError(f"there is no evaluation {key}")
+        made = session.scalar(on_it.order_by(DecisionRow.created_at.desc(), DecisionRow.id.desc()).limit(1))
+        return records.evaluation(row, ()), records.decision(made) if made is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """Which estimates a page shows: of one task or all (``""``), of one slice or of everything (``""``), and those that
@@ -182,8 +194,10 @@ class SliceLine:
     estimate: Estimate
 
 
-def worst_slices(engine: Engine, evaluation: Evaluation, name: str, direction: Direction) -> list[SliceLine]:
-    """The slices in which a number (``task/metric.key``) is worst, at most `WORST_SLICES`; none without a direction."""
+def worst_slices(
+    engine: Engine, evaluation: Evaluation, name: str, direction: Direction, most: int = WORST_SLICES
+) -> list[SliceLine]:
+    """The slices in which a number (``task/metric.key``) is worst, at most `most`; none without a direction."""
     task, _, rest = name.partition("/")
     metric, _, key = rest.partition(".")
     order = {"higher": EstimateRow.value.asc(), "lower": EstimateRow.value.desc()}.get(direction)
@@ -194,7 +208,7 @@ def worst_slices(engine: Engine, evaluation: Evaluation, name: str, direction: D
         EstimateRow.key == (key or PRIMARY), EstimateRow.slice != "", EstimateRow.value.is_not(None),
     )  # fmt: skip
     with reading(engine) as session:
-        rows = session.scalars(query.order_by(order, EstimateRow.slice).limit(WORST_SLICES))
+        rows = session.scalars(query.order_by(order, EstimateRow.slice).limit(most))
         return [SliceLine(row.slice, Estimate.from_json(row.record)) for row in rows]
 
 
@@ -278,4 +292,4 @@ def _suite_text(session: Session, digest: str) -> str:
 
 @lru_cache(maxsize=64)
 def _parsed(_: str, text: str) -> SuiteSpec:
-    return read_suite(text).spec
+    return Suite.from_text(text, Path("/nonexistent"), origin="suite.yaml", check_files=False).spec

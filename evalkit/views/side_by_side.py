@@ -12,10 +12,10 @@ import pyarrow as pa
 from rapidfuzz.distance import LCSseq
 
 from evalkit.evidence import StoredResults
-from evalkit.pages.comparing import Side
 from evalkit.reports.html import shown
 from evalkit.runner.scores import ROWS
 from evalkit.runner.shards import ShardFolder
+from evalkit.views.comparing import Side
 from judges.judged import spec_of
 from metrics.base import Scores
 from registry.digests import short
@@ -29,9 +29,10 @@ _TEXTS = ("sample_id", "prompt", "text", "error")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one version answered. `words` are runs of text with their mark; `picture` where there is an image."""
+    """What one version answered. `words` are runs of its first characters with their mark; `text` is all of it."""
 
     words: Sequence[tuple[Mark, str]]
+    text: str | None
     picture: bool
     error: str | None
     score: float | None
@@ -229,5 +230,5 @@ def _answers(name: str, columns: Sequence[_Column]) -> list[Answer | None]:
         score, reason = column.scores.get(name, (None, None))
         error = column.table.column("error")[column.places[name]].as_py()
         picture = column.pictures and not error
-        answers.append(Answer(words if text else [], picture, error, score, reason))
+        answers.append(Answer(words if text else [], text, picture, error, score, reason))
     return answers
