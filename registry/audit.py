@@ -28,7 +28,7 @@ from registry.tables import (
     PromotionRow,
     UserRoleRow,
 )
-from registry.writes import Write, inserting, prefixed, write
+from registry.writes import Into, Row, follow
 
 GENESIS = "sha256:" + "0" * 64
 """The hash before the first entry."""
@@ -47,25 +47,20 @@ _LOCK = (
 _FIRST = text(
     "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
 )
-_HEAD = (
+# Only where the chain still ends as it was seen: then what was read with that end still holds, and the lock is ours
+_NEXT = (
     update(AuditHeadRow)
-    .where(AuditHeadRow.workspace == bindparam("chain"))
-    .values(seq=bindparam("head_seq"), hash=bindparam("head_hash"))
+    .where(
+        AuditHeadRow.workspace == bindparam("chain"),
+        AuditHeadRow.seq == bindparam("seen_seq"),
+        AuditHeadRow.hash == bindparam("seen_hash"),
+    )
+    .values(seq=bindparam("next_seq"), hash=bindparam("next_hash"))
 )
-_ENTRY = inserting(AuditRow, "entry")
+_ENTRY = Into(AuditRow, "entry")
 
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A row that a statement wrote, with all its columns."""
-
-    table: type[Base]
-    values: Mapping[str, Any]
-
-    @property
-    def id(self) -> str:
-        """The row's key."""
-        return str(self.values["id"])
+Head = tuple[int, str]
+"""The end of a chain: sequence number and hash of its last entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +97,18 @@ class AuditReport:
         return not self.findings
 
 
-def lock(session: Session, workspace: str = DEFAULT_WORKSPACE, writes: Sequence[Write] = ()) -> tuple[int, str]:
-    """Take the workspace's lock until the transaction ends; return sequence number and hash of the last entry.
+def lock(session: Session, workspace: str = DEFAULT_WORKSPACE) -> Head:
+    """Take the workspace's lock until the transaction ends; return the chain's end.
 
     Everything that a gate reads after this cannot change before it has written. To be taken first in a transaction,
     always: two transactions can then not wait for each other. Every act that a gate reads of adds an entry, so what
-    was read before the lock, together with the number of the last entry, still holds where `lock` returns that number.
-
-    Args:
-        session: the transaction.
-        workspace: whose chain.
-        writes: what is written in the same round trip; it may be done before the lock is held.
+    was read before the lock, together with the chain's end, still holds where `lock` returns that same end.
     """
-    connection, taking = session.connection(), Write(_LOCK, {"locked_chain": workspace})
-    found: Any = write(connection, [*writes, taking]).first()
+    connection, taking = session.connection(), {"locked_chain": workspace}
+    found: Any = connection.execute(_LOCK, taking).first()
     if found is None:
         connection.execute(_FIRST, {"workspace": workspace, "hash": GENESIS})
-        found = write(connection, [taking]).one()
+        found = connection.execute(_LOCK, taking).one()
     return int(found[0]), str(found[1])
 
 
@@ -129,11 +119,11 @@ def append(
     actor: str,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base | Written] = (),
+    rows: Sequence[Base | Row] = (),
     gone: Sequence[Base] = (),
     workspace: str = DEFAULT_WORKSPACE,
-    locked: tuple[int, str] | None = None,
-    writes: Sequence[Write] = (),
+    locked: Head | None = None,
+    writes: Sequence[Row] = (),
 ) -> str:
     """Add an entry within the caller's transaction; return its hash.
 
@@ -150,31 +140,70 @@ def append(
         writes: what is written together with the entry.
     """
     session.flush()
-    head = locked or lock(session, workspace)
+    done = advance(
+        session,
+        locked or lock(session, workspace),
+        kind,
+        actor=actor,
+        name=name,
+        facts=facts,
+        rows=rows,
+        gone=gone,
+        workspace=workspace,
+        writes=writes,
+    )
+    if done is None:
+        raise unlocked(workspace)
+    return done[1]
+
+
+def advance(
+    session: Session,
+    head: Head,
+    kind: str,
+    *,
+    actor: str,
+    name: str = "",
+    facts: Mapping[str, Any] | None = None,
+    rows: Sequence[Base | Row] = (),
+    gone: Sequence[Base] = (),
+    workspace: str = DEFAULT_WORKSPACE,
+    writes: Sequence[Row] = (),
+) -> Head | None:
+    """Add an entry, as `append` does, if the chain still ends with `head`, which may have been read without the lock.
+
+    What was read together with `head` then still holds, and the lock is the caller's from here on.
+
+    Returns:
+        The new end; None where the chain has gone on, and nothing was written.
+    """
     if head[0] == 0:
         own_keys = {_key(row) for row in rows}
         before = [row for row in _all_witnessed(session, workspace) if _key(row) not in own_keys]
         if before:
             # Rows from before there was an audit: from now on none is there that no entry tells of
-            head = _write(session, head, "opened", "evalkit", rows=before, workspace=workspace)
+            opened = _write(session, head, "opened", "evalkit", rows=before, workspace=workspace)
+            if opened is None:
+                return None
+            head = opened
     return _write(
         session, head, kind, actor, name=name, facts=facts, rows=rows, gone=gone, workspace=workspace, writes=writes
-    )[1]
+    )
 
 
 def _write(
     session: Session,
-    head: tuple[int, str],
+    head: Head,
     kind: str,
     actor: str,
     *,
     name: str = "",
     facts: Mapping[str, Any] | None = None,
-    rows: Sequence[Base | Written] = (),
+    rows: Sequence[Base | Row] = (),
     gone: Sequence[Base] = (),
     workspace: str,
-    writes: Sequence[Write] = (),
-) -> tuple[int, str]:
+    writes: Sequence[Row] = (),
+) -> Head | None:
     seq, previous = head
     witnessed = {_key(row): row_digest(row) for row in rows} | {_key(row): None for row in gone}
     entry = {
@@ -189,19 +218,20 @@ def _write(
         "previous": previous,
     }
     own = digest(entry)
-    columns = {column: entry[column] for column in ("workspace", "seq", "at", "kind", "actor", "name", "previous")}
-    columns |= {"entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own}
-    chained = [
-        Write(_ENTRY, prefixed(columns, "entry")),
-        Write(_HEAD, {"chain": workspace, "head_seq": seq + 1, "head_hash": own}),
-    ]
-    write(session.connection(), [*writes, *chained])
-    return seq + 1, own
+    kept = {**entry, "entry": json.dumps(entry, ensure_ascii=False, sort_keys=True), "hash": own}
+    given = {"chain": workspace, "seen_seq": seq, "seen_hash": previous, "next_seq": seq + 1, "next_hash": own}
+    done = follow(session.connection(), _NEXT, given, [Row(_ENTRY, kept), *writes])
+    return (seq + 1, own) if done else None
 
 
-def row_digest(row: Base | Written) -> str:
+def unlocked(workspace: str) -> RuntimeError:
+    """What to raise where a chain went on although the caller holds its lock."""
+    return RuntimeError(f"the audit of '{workspace}' went on although it is locked: the database did not keep the lock")
+
+
+def row_digest(row: Base | Row) -> str:
     """Digest of a row's columns."""
-    if isinstance(row, Written):
+    if isinstance(row, Row):
         values = dict(row.values)
     else:
         values = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs}
@@ -336,6 +366,7 @@ def _check_aliases(session: Session, workspace: str) -> Iterator[Finding]:
             )
 
 
-def _key(row: Base | Written) -> str:
-    table = row.table if isinstance(row, Written) else row
-    return f"{table.__tablename__}/{row.id}"  # type: ignore[union-attr]
+def _key(row: Base | Row) -> str:
+    if isinstance(row, Row):
+        return f"{row.into.table.name}/{row.values['id']}"
+    return f"{row.__tablename__}/{row.id}"  # type: ignore[attr-defined]

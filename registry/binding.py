@@ -77,6 +77,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """A move that every rule allows: `standing` may hold the alias, `until` (UTC milliseconds; None: for ever)."""
+
+    standing: Standing
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """An alias that shall point to a version, and who wants it.
 
@@ -96,7 +104,7 @@ class Move:
     standing: Standing | None = None
 
 
-def permit(session: Session, policy: Policy, move: Move, files: str | None) -> Standing:
+def permit(session: Session, policy: Policy, move: Move, files: str | None) -> Permission:
     """Check every rule of the policy; `files` is the digest of what lies behind the version now, where it was read.
 
     Returns:
@@ -117,15 +125,18 @@ def permit(session: Session, policy: Policy, move: Move, files: str | None) -> S
         )
     if policy.artifacts == "proxied" and files != found.artifact_digest:
         raise RefusedError("artifacts", f"{held.reference}: its files are not those that were judged; register again")
+    ends = [window.start for window in policy.freeze if window.start > now]
     if intent.override is not None:
         if not intent.actor.may(APPROVER):
             raise RefusedError("override", "an override needs the role 'approver'")
-        return found
+        return Permission(found, min(ends, default=None))
     verdict = _passing(session, policy, held, found)
-    if not _restores(session, move, found):
-        _check_expiry(policy, held, verdict, now)
+    if policy.expires_after is not None and not _restores(session, move, found):
+        expires = verdict.created_at + policy.expires_after
+        _check_expiry(held, expires, now)
+        ends.append(expires)
     _check_approvals(session, policy, move, found, verdict)
-    return found
+    return Permission(found, min(ends, default=None))
 
 
 def read_standing(row: Any, held: Held) -> Standing | None:
@@ -173,9 +184,9 @@ def _passing(session: Session, policy: Policy, held: Held, found: Standing) -> V
     return verdict
 
 
-def _check_expiry(policy: Policy, held: Held, verdict: Verdict, now: int) -> None:
-    if policy.expires_after is not None and now >= verdict.created_at + policy.expires_after:
-        over = _time(verdict.created_at + policy.expires_after)
+def _check_expiry(held: Held, expires: int, now: int) -> None:
+    if now >= expires:
+        over = _time(expires)
         raise RefusedError(
             "expiry", f"the passing decision on {held.reference} expired on {over}; run `evalkit gate {held.reference}`"
         )

@@ -29,12 +29,14 @@ RANKED = (
     select(
         PolicyRow.pattern,
         cast(PolicyRow.rules, Text).label("rules"),
-        select(AuditHeadRow.seq).where(AuditHeadRow.workspace == bindparam("workspace")).scalar_subquery().label("seq"),
+        AuditHeadRow.seq,
+        AuditHeadRow.hash,
     )
+    .outerjoin(AuditHeadRow, AuditHeadRow.workspace == PolicyRow.workspace)
     .where(PolicyRow.workspace == bindparam("workspace"))
     .order_by(PolicyRow.specific.desc(), PolicyRow.pattern)
 )
-"""The policies of a workspace, in the order in which `ruling_row` asks them, with the audit's last entry."""
+"""The policies of a workspace, in the order in which `ruling_row` asks them, with the end of the audit's chain."""
 
 _SKELETON = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "3": "e", "4": "a", "7": "t"})
 
@@ -141,13 +143,18 @@ def policy_for(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) 
     return ruling(session, name, workspace)[0]
 
 
-def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> tuple[Policy | None, int | None]:
-    """The policy that rules over a model, and the last entry of the audit when it did.
+def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> tuple[Policy | None, audit.Head | None]:
+    """The policy that rules over a model, and the end of the audit's chain when it did.
 
-    A policy changes together with the audit, so it still rules as long as that entry is the last one.
+    A policy changes together with the audit, so it still rules as long as the chain ends there.
     """
     policy, row = ruling_row(session.connection().execute(RANKED, {"workspace": workspace}), name)
-    return policy, row.seq if row is not None else None
+    return policy, head_of(row)
+
+
+def head_of(row: Any) -> audit.Head | None:
+    """The end of the audit's chain that a row with the columns of `RANKED` tells of; None where there is no chain."""
+    return (int(row.seq), str(row.hash)) if row is not None and row.seq is not None else None
 
 
 def ruling_row(rows: Iterable[Any], name: str) -> tuple[Policy | None, Any]:

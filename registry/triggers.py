@@ -26,13 +26,14 @@ _DIFFERS = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
-    """On which table and event, when (a condition over OLD and NEW), and what it says."""
+    """On which table and event, and what it does: refuse where a condition holds, or a statement after the event."""
 
     name: str
     table: str
     event: str
-    condition: str
-    message: str
+    condition: str = ""
+    message: str = ""
+    after: str = ""
 
 
 def install(connection: Connection) -> None:
@@ -130,6 +131,10 @@ def triggers(dialect: str) -> list[_Trigger]:
             f"{prompt} AND {_versions('NEW')} AND {_ruled(dialect, 'NEW')}",
             ruled,
         ),
+        *(
+            _Trigger(f"alias_{event.lower()}_spends", "registered_model_aliases", event, after=_spend(row, act))
+            for event, row, act in (("INSERT", "NEW", "set"), ("UPDATE", "NEW", "set"), ("DELETE", "OLD", "drop"))
+        ),
         _Trigger("audit_update", "evalkit_audit", "UPDATE", "1 = 1", "evalkit: the audit is append-only"),
         _Trigger("audit_delete", "evalkit_audit", "DELETE", "1 = 1", "evalkit: the audit is append-only"),
     ]
@@ -166,6 +171,14 @@ def _granted(dialect: str, row: str, act: str) -> str:
     )
 
 
+def _spend(row: str, act: str) -> str:
+    """A grant is good for one write."""
+    return (
+        f"DELETE FROM evalkit_grants WHERE workspace = {row}.workspace AND name = {row}.name "
+        f"AND alias = {row}.alias AND act = '{act}'"
+    )
+
+
 def _holds(row: str) -> str:
     return (
         f"EXISTS (SELECT 1 FROM evalkit_holders WHERE workspace = {row}.workspace AND name = {row}.name "
@@ -181,15 +194,21 @@ def _versions(row: str) -> str:
 def _body(dialect: str, trigger: _Trigger) -> str:
     """What the database keeps of a trigger as text: the statement on SQLite, the function's body on PostgreSQL."""
     if dialect == "sqlite":
-        return (
-            f"CREATE TRIGGER {PREFIX}{trigger.name} BEFORE {trigger.event} ON {trigger.table} FOR EACH ROW "
-            f"WHEN {trigger.condition} BEGIN SELECT RAISE(ABORT, '{trigger.message}'); END"
-        )
+        head = f"CREATE TRIGGER {PREFIX}{trigger.name} {_event(trigger)} FOR EACH ROW"
+        if trigger.after:
+            return f"{head} BEGIN {trigger.after}; END"
+        return f"{head} WHEN {trigger.condition} BEGIN SELECT RAISE(ABORT, '{trigger.message}'); END"
+    if trigger.after:
+        return f" BEGIN {trigger.after}; RETURN NULL; END "
     given = "OLD" if trigger.event == "DELETE" else "NEW"
     return (
         f" BEGIN IF {trigger.condition} THEN RAISE EXCEPTION '{trigger.message}' "
         f"USING ERRCODE = 'insufficient_privilege'; END IF; RETURN {given}; END "
     )
+
+
+def _event(trigger: _Trigger) -> str:
+    return f"{'AFTER' if trigger.after else 'BEFORE'} {trigger.event} ON {trigger.table}"
 
 
 def _create(dialect: str, trigger: _Trigger) -> list[str]:
@@ -198,7 +217,7 @@ def _create(dialect: str, trigger: _Trigger) -> list[str]:
         return [body]
     return [
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $gate${body}$gate$",
-        f"CREATE TRIGGER {name} BEFORE {trigger.event} ON {trigger.table} FOR EACH ROW EXECUTE FUNCTION {name}()",
+        f"CREATE TRIGGER {name} {_event(trigger)} FOR EACH ROW EXECUTE FUNCTION {name}()",
     ]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, delete, func, select, update
+from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from registry import audit
@@ -17,41 +16,68 @@ from registry.outbox import CREATED, put
 from registry.policy import Policy
 from registry.tables import GrantRow, HolderRow, PromotionRow
 from registry.webhooks import announce
-from registry.writes import Write, inserting, prefixed, write
+from registry.writes import Into, Row, put_row, transaction_id
 
 _GRANT_MS = 60_000
 
-# Built once, and not through the session's units of work: building takes longer than running, and the lock is held
-_GRANT = {
-    "sqlite": inserting(GrantRow, "grant"),
-    "postgresql": inserting(GrantRow, "grant").values(txid=cast(func.pg_current_xact_id(), String)),
-}
-_REVOKE = delete(GrantRow).where(GrantRow.id == bindparam("revoked"))
-_PROMOTION = inserting(PromotionRow, "promotion")
-_FIRST_HOLDER = inserting(HolderRow, "holder")
-_NEXT_HOLDER = (
-    update(HolderRow)
-    .where(HolderRow.id == bindparam("holder_id"))
-    .values(
-        {name: bindparam(f"holder_{name}") for name in ("version", "version_id", "promotion_id", "artifact_digest")}
+_GRANT = Into(GrantRow, "grant", txid=transaction_id())
+_PROMOTION = Into(PromotionRow, "promotion")
+_HOLDER = Into(HolderRow, "holder", key=("id",), changing=("version", "version_id", "promotion_id", "artifact_digest"))
+_ALIAS = Into(SqlRegisteredModelAlias, "alias", key=("workspace", "name", "alias"), changing=("version",))
+
+
+def promote(session: Session, move: Move, allowed: Standing, head: audit.Head) -> bool:
+    """Move a protected alias with all that our books say of it, if the audit's chain still ends with `head`.
+
+    MLflow's row is written here, not by MLflow: grant, alias, promotion, holder and audit are one step, which the
+    database does in one round trip where it can.
+
+    Returns:
+        Whether it was done; where it was not, nothing was written.
+    """
+    held, alias, wish = move.held, move.alias, move.intent
+    promotion = _promotion(move, allowed)
+    holder = _hold(move, promotion, allowed)
+    facts = {
+        "alias": alias,
+        "version": held.version,
+        "version_id": allowed.version_id,
+        "decision": promotion.values["decision_id"],
+        "artifact_digest": allowed.artifact_digest,
+        "previous_version": move.previous,
+        "override": wish.override is not None,
+        "restored": wish.restore,
+    }
+    kind = "promotion" if wish.override is None else "override"
+    shown = {"workspace": held.workspace, "name": held.name, "alias": alias, "version": held.version}
+    done = audit.advance(
+        session,
+        head,
+        kind,
+        actor=wish.actor.name,
+        name=held.name,
+        facts=facts,
+        rows=[promotion, holder],
+        workspace=held.workspace,
+        writes=[_grant(held, alias, "set"), promotion, holder, Row(_ALIAS, shown)],
     )
-)
+    if done is None:
+        return False
+    if move.told:
+        announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
+    return True
 
 
-@contextmanager
-def granted(session: Session, held: Held, alias: str, act: str) -> Iterator[None]:
-    """Let the one write through the triggers; the grant is gone before the transaction ends."""
-    permission, revocation = grant(session, held, alias, act)
-    write(session.connection(), [permission])
-    yield
-    write(session.connection(), [revocation])
+def allow_drop(session: Session, held: Held, alias: str) -> None:
+    """Let the alias be deleted once, through the triggers, in this transaction."""
+    put_row(session.connection(), _grant(held, alias, "drop"))
 
 
-def grant(session: Session, held: Held, alias: str, act: str) -> tuple[Write, Write]:
-    """What lets the one write through the triggers, and what takes that away again; the caller must write both."""
-    now, key = now_ms(), new_id()
+def _grant(held: Held, alias: str, act: str) -> Row:
+    """What lets one write through the triggers, which take it away once it was used."""
+    now = now_ms()
     row = {
-        "id": key,
+        "id": new_id(),
         "workspace": held.workspace,
         "created_at": now,
         "name": held.name,
@@ -59,48 +85,8 @@ def grant(session: Session, held: Held, alias: str, act: str) -> tuple[Write, Wr
         "version": held.version,
         "act": act,
         "expires_at": now + _GRANT_MS,
-        "txid": None,
     }
-    dialect = session.get_bind().dialect.name
-    if dialect == "postgresql":
-        del row["txid"]
-    return Write(_GRANT[dialect], prefixed(row, "grant")), Write(_REVOKE, {"revoked": key})
-
-
-def record_promotion(
-    session: Session, move: Move, allowed: Standing, locked: tuple[int, str], revocation: Write
-) -> None:
-    """Promotion, holder and audit entry of a protected alias that moved, and the end of its grant.
-
-    `locked` is what `audit.lock` returned, `revocation` the second of what `grant` did.
-    """
-    held, alias, wish = move.held, move.alias, move.intent
-    row = _promotion(move, allowed)
-    holder, held_by = _hold(move, row, allowed)
-    facts = {
-        "alias": alias,
-        "version": held.version,
-        "version_id": allowed.version_id,
-        "decision": row.values["decision_id"],
-        "artifact_digest": allowed.artifact_digest,
-        "previous_version": move.previous,
-        "override": wish.override is not None,
-        "restored": wish.restore,
-    }
-    kind = "promotion" if wish.override is None else "override"
-    audit.append(
-        session,
-        kind,
-        actor=wish.actor.name,
-        name=held.name,
-        facts=facts,
-        rows=[row, holder],
-        workspace=held.workspace,
-        locked=locked,
-        writes=[revocation, _write(row), held_by],
-    )
-    if move.told:
-        announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
+    return Row(_GRANT, row)
 
 
 def record_free_move(session: Session, move: Move) -> None:
@@ -125,7 +111,7 @@ def record_free_move(session: Session, move: Move) -> None:
         facts=facts,
         rows=[row],
         workspace=held.workspace,
-        writes=[_write(row)],
+        writes=[row],
     )
     announce(session, kind, held.name, facts, actor=wish.actor.name, workspace=held.workspace)
 
@@ -170,7 +156,7 @@ def record_refusal(session: Session, workspace: str, name: str, refused: Refused
     audit.append(session, "refused", actor=wish.actor.name, name=str(name)[:256], facts=facts, workspace=workspace)
 
 
-def _promotion(move: Move, allowed: Standing) -> audit.Written:
+def _promotion(move: Move, allowed: Standing) -> Row:
     row = {
         "id": new_id(),
         "workspace": move.held.workspace,
@@ -183,29 +169,25 @@ def _promotion(move: Move, allowed: Standing) -> audit.Written:
         "override": move.intent.override,
         "actor": move.intent.actor.name,
     }
-    return audit.Written(PromotionRow, row)
+    return Row(_PROMOTION, row)
 
 
-def _write(promotion: audit.Written) -> Write:
-    return Write(_PROMOTION, prefixed(promotion.values, "promotion"))
-
-
-def _hold(move: Move, promotion: audit.Written, allowed: Standing) -> tuple[audit.Written, Write]:
-    """Our row of who holds the alias as it shall be, and what makes it so."""
+def _hold(move: Move, promotion: Row, allowed: Standing) -> Row:
+    """Our row of who holds the alias, as it shall be."""
     held = move.held
-    key = {"workspace": held.workspace, "name": held.name, "alias": move.alias}
-    now = {
+    holder_id, created_at = move.holder or (new_id(), promotion.values["created_at"])
+    row = {
+        "id": holder_id,
+        "created_at": created_at,
+        "workspace": held.workspace,
+        "name": held.name,
+        "alias": move.alias,
         "version": held.version,
         "version_id": allowed.version_id,
-        "promotion_id": promotion.id,
+        "promotion_id": promotion.values["id"],
         "artifact_digest": allowed.artifact_digest,
     }
-    if move.holder is None:
-        row = {**key, **now, "id": new_id(), "created_at": promotion.values["created_at"]}
-        return audit.Written(HolderRow, row), Write(_FIRST_HOLDER, prefixed(row, "holder"))
-    holder_id, created_at = move.holder
-    row = {**key, **now, "id": holder_id, "created_at": created_at}
-    return audit.Written(HolderRow, row), Write(_NEXT_HOLDER, prefixed({**now, "id": holder_id}, "holder"))
+    return Row(_HOLDER, row)
 
 
 def _holder(session: Session, held: Held, alias: str) -> HolderRow | None:

@@ -11,12 +11,13 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
 from mlflow.utils.validation import _validate_model_version
 from sqlalchemy import and_, bindparam, exists, select, true
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import Session
 
 from registry.actors import Intent
+from registry.audit import Head
 from registry.binding import DECIDES, JUDGED, STANDING, Held, Move, read_standing
 from registry.current import NEWEST
-from registry.policy import RANKED, Policy, ruling_row
+from registry.policy import RANKED, Policy, head_of, ruling_row
 from registry.tables import HolderRow, ModelVersionRow, SuiteRow, WebhookRow
 
 # Built once, and read without MLflow's objects: building and hydrating take longer than running
@@ -69,7 +70,6 @@ _MOVE: Any = (
     .order_by(*NEWEST)
     .limit(1)
 )
-_TOLD_VERSION, _TOLD_ALIAS = "evalkit_version", "evalkit_alias"
 _CANDIDATE: Any = _MOVE.subquery("candidate")
 _SEEN: Any = RANKED.add_columns(*_CANDIDATE.c).outerjoin(_CANDIDATE, true())
 
@@ -80,13 +80,25 @@ class Seen:
 
     Attributes:
         policy: over the model; None where none rules.
-        last: number of the audit's last entry; None where no policy rules.
+        head: the end of the audit's chain; None where no policy rules, or there is no chain.
         move: None where no policy rules, or there is no such version.
+        asked: name and version that were given.
     """
 
-    policy: Policy | None
-    last: int | None
-    move: Move | None
+    policy: Policy | None = None
+    head: Head | None = None
+    move: Move | None = None
+    asked: tuple[Any, Any] = ("", "")
+
+    def protects(self, alias: str) -> bool:
+        """Whether the policy protects an alias."""
+        return self.policy is not None and self.policy.protects(alias)
+
+    def found(self) -> Move:
+        """The move; raises MLflow's error where there is no such version."""
+        if self.move is None:
+            refuse_unknown(*self.asked)
+        return self.move
 
 
 def see(session: Session, name: str, alias: str, version: str, *, workspace: str, wish: Intent) -> Seen:
@@ -98,8 +110,9 @@ def see(session: Session, name: str, alias: str, version: str, *, workspace: str
     rows = session.connection().execute(_SEEN, values)
     policy, row = ruling_row(rows, name)
     if policy is None:
-        return Seen(None, None, None)
-    return Seen(policy, row.seq, _move_of(row, workspace, alias, wish) if row.name is not None else None)
+        return Seen()
+    move = _move_of(row, workspace, alias, wish) if row.name is not None else None
+    return Seen(policy, head_of(row), move, (name, version))
 
 
 def held_version(session: Session, workspace: str, name: str, version: str | int) -> Held:
@@ -122,24 +135,6 @@ def refuse_unknown(name: str, version: str | int) -> NoReturn:
     """Raise what MLflow raises where there is no such version, or what was given is not even a number."""
     _validate_model_version(version)
     raise MlflowException(f"Model Version (name={name}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
-
-
-def tell(session: Session, move: Move) -> None:
-    """Tell MLflow, for this session, what it would ask before a move: whether there is the version, and the alias."""
-    held = move.held
-    session.info[_TOLD_VERSION] = _Version(workspace=held.workspace, name=held.name, version=held.version)
-    if move.previous in {None, held.version}:
-        return  # MLflow would insert, or change nothing: it shall look itself
-    known = _Alias(workspace=held.workspace, name=held.name, alias=move.alias, version=move.previous)
-    make_transient_to_detached(known)
-    session.add(known)
-    session.info[_TOLD_ALIAS] = known  # the session keeps no object that nobody else keeps
-
-
-def told_version(session: Session, name: str, version: str | int) -> Any:
-    """MLflow's object of a version that `tell` told of; None for others."""
-    told = session.info.get(_TOLD_VERSION)
-    return told if told is not None and (told.name, told.version) == (name, version) else None
 
 
 def _values(workspace: str, name: str, version: str | int, **more: str) -> dict[str, Any]:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
-from mlflow.utils.validation import _validate_model_version
+from mlflow.utils.validation import (
+    _validate_model_alias_name,
+    _validate_model_alias_name_reserved,
+    _validate_model_version,
+)
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from registry import audit, database, triggers
 from registry.actors import APPROVER, EVALUATOR, Intent, intent
-from registry.binding import Held, Move, RefusedError, permit
+from registry.binding import Held, RefusedError, permit
 from registry.carried import TAG_ARTIFACT
+from registry.digests import now_ms
 from registry.mlflow_store import ledger, locations, questions
 from registry.mlflow_store.files import digest_of
 from registry.mlflow_store.questions import Seen
 from registry.mlflow_store.sessions import OneTransaction, per_connection
 from registry.policy import ALIAS, Policy, ruling
 from registry.tables import HolderRow, ModelVersionRow
-from registry.writes import write
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
 VERDICT_TAGS = (
@@ -62,38 +67,43 @@ class _Gate(SqlAlchemyStore):
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias; a protected one only with a passing, current decision."""
+        files = cache(digest_of)
         with self._recorded(name) as session:
             wish = intent()
             seen = self._see(session, name, alias, version, wish)
             if seen.policy is None and not wish.record:
                 super().set_registered_model_alias(name, alias, version)
                 return
-            files, grant = None, None
-            if seen.policy is not None and seen.policy.protects(alias):
-                move = _found(seen, name, version)
-                if seen.policy.artifacts == "proxied":
-                    files = digest_of(move.held)  # may take long, so before the lock
-                grant = ledger.grant(session, move.held, alias, "set")
-            locked = audit.lock(session, self._workspace(), grant[:1] if grant else ())
-            if locked[0] != seen.last:
-                seen = self._see(session, name, alias, version, wish)  # it may have changed before the lock was ours
-            policy = seen.policy
-            if policy is not None:
-                _check_alias(policy, alias)
-            if policy is None or not policy.protects(alias):
-                if grant:
-                    write(session.connection(), grant[1:])
-                self._move_freely(session, name, alias, version)
+            if self._promote(session, seen, alias, files):
                 return
-            move = _found(seen, name, version)
-            allowed = permit(session, policy, move, files)
-            if grant is None:
-                grant = ledger.grant(session, move.held, alias, "set")
-                write(session.connection(), grant[:1])
-            questions.tell(session, move)
-            super().set_registered_model_alias(name, alias, version)
-            session.flush()
-            ledger.record_promotion(session, move, allowed, locked, grant[1])
+            if audit.lock(session, self._workspace()) != seen.head:
+                seen = self._see(session, name, alias, version, wish)  # it changed before the lock was ours
+                if self._promote(session, seen, alias, files):
+                    return
+            if seen.protects(alias):
+                raise audit.unlocked(self._workspace())
+            if seen.policy is not None:
+                _check_alias(seen.policy, alias)
+            self._move_freely(session, name, alias, version)
+
+    def _promote(self, session: Session, seen: Seen, alias: str, files: Callable[[Held], str]) -> bool:
+        """Check and move a protected alias, by what was seen and if nothing of that has changed since; else False.
+
+        Files, which may take long to read, are read before the lock is taken.
+        """
+        policy = seen.policy
+        if policy is None or not policy.protects(alias):
+            return False
+        _validate_model_alias_name(alias)
+        _validate_model_alias_name_reserved(alias)
+        move = seen.found()
+        digest = files(move.held) if policy.artifacts == "proxied" else None
+        allowed = permit(session, policy, move, digest)
+        if seen.head is None or not ledger.promote(session, move, allowed.standing, seen.head):
+            return False
+        if allowed.until is not None and now_ms() >= allowed.until:
+            permit(session, policy, move, digest)  # its time ran out while others had the lock: says which rule
+        return True
 
     def _move_freely(self, session: Session, name: str, alias: str, version: str) -> None:
         workspace, wish = self._workspace(), intent()
@@ -115,9 +125,9 @@ class _Gate(SqlAlchemyStore):
                 found = self._get_registered_model_alias(session, name, alias)
                 if found is not None:
                     held = self._held(session, name, found.version)
-                    with ledger.granted(session, held, alias, "drop"):
-                        super().delete_registered_model_alias(name, alias)
-                        session.flush()
+                    ledger.allow_drop(session, held, alias)
+                    super().delete_registered_model_alias(name, alias)
+                    session.flush()
                     ledger.record_demotion(session, held, alias, intent())
                     return
             super().delete_registered_model_alias(name, alias)
@@ -232,14 +242,14 @@ class _Gate(SqlAlchemyStore):
     # Steps
 
     @contextmanager
-    def _ruled(self, name: str) -> Iterator[tuple[Session, Policy | None, tuple[int, str]]]:
+    def _ruled(self, name: str) -> Iterator[tuple[Session, Policy | None, audit.Head]]:
         """One transaction, the policy over a model, and with one the gate's lock, held before anything else is read."""
         locked = (0, audit.GENESIS)
         with self._recorded(name) as session:
-            policy, last = self._ruling(session, name)
+            policy, head = self._ruling(session, name)
             if policy is not None or intent().record:
                 locked = audit.lock(session, self._workspace())
-                if locked[0] != last:
+                if locked != head:
                     policy = self._policy(session, name)  # it may have changed before the lock was ours
             yield session, policy, locked
 
@@ -264,13 +274,8 @@ class _Gate(SqlAlchemyStore):
 
     def _see(self, session: Session, name: Any, alias: str, version: str, wish: Intent) -> Seen:
         if not isinstance(name, str):
-            return Seen(None, None, None)  # MLflow's to refuse
+            return Seen()  # MLflow's to refuse
         return questions.see(session, name, alias, version, workspace=self._workspace(), wish=wish)
-
-    def _get_sql_model_version(self, session: Session, name: str, version: Any, eager: bool = False) -> Any:
-        # MLflow's own look at a version, spared where the gate has just looked
-        told = None if eager else questions.told_version(session, name, version)
-        return told if told is not None else super()._get_sql_model_version(session, name, version, eager)
 
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)
@@ -293,7 +298,7 @@ class _Gate(SqlAlchemyStore):
     def _policy(self, session: Session, name: Any) -> Policy | None:
         return self._ruling(session, name)[0]
 
-    def _ruling(self, session: Session, name: Any) -> tuple[Policy | None, int | None]:
+    def _ruling(self, session: Session, name: Any) -> tuple[Policy | None, audit.Head | None]:
         # Names that are none are MLflow's to refuse
         return ruling(session, name, self._workspace()) if isinstance(name, str) else (None, None)
 
@@ -304,12 +309,6 @@ class GatedStore(_Gate):
 
 class WorkspaceGatedStore(_Gate, WorkspaceAwareSqlAlchemyStore):
     """The store of a server with workspaces: each has its own policies and its own chain."""
-
-
-def _found(seen: Seen, name: str, version: str) -> Move:
-    if seen.move is None:
-        questions.refuse_unknown(name, version)
-    return seen.move
 
 
 def _told(refused: RefusedError) -> MlflowException:

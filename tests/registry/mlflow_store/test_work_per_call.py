@@ -15,17 +15,20 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event, text
 
-from registry import audit
+from registry import audit, binding
 from registry.actors import ROLES, Actor, acting
 from registry.artifacts import folder_digest
 from registry.database import connect
+from registry.digests import now_ms
 from registry.mlflow_store import build_store, files
+from registry.mlflow_store import store as gate
 from registry.mlflow_store.files import FolderDigests
 from registry.policy import Policy, set_policy
 from registry.store import Registry
 from registry.suite import Suite
 
 LONG_AGO = 10**18
+CLOCKS = (binding, gate)
 
 
 @pytest.fixture
@@ -84,11 +87,9 @@ def test_few_statements(store: Any, url: str):
     promote(store, "1")
     seen = sent(store)
     promote(store, "2")
-    own = [statement for statement in seen if "evalkit_" in statement]
     each_alone = url.startswith("sqlite")  # where a statement is no round trip
-    assert seen.count("COMMIT") == 1
-    assert len(own) == (8 if each_alone else 3), own
-    assert len(seen) == len(own) + 2, seen  # MLflow's write, and the end
+    assert len(seen) == (8 if each_alone else 3), seen  # one question, one write of six rows, and the end
+    assert seen[-1] == "COMMIT"
 
 
 @pytest.mark.slow
@@ -114,14 +115,18 @@ def test_a_model_without_policy_is_asked_about_once(store: Any, alias: str):
 
 def before_the_lock(monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
     """Have something happen once, after the gate looked and before the lock is its own."""
-    lock = audit.lock
+    left = [happens]
 
-    def late(session: Any, workspace: str, *more: Any) -> Any:
-        monkeypatch.setattr(audit, "lock", lock)
-        happens()
-        return lock(session, workspace, *more)
+    def after_it(real: Any) -> Any:
+        def late(*given: Any, **named: Any) -> Any:
+            if left:
+                left.pop()()
+            return real(*given, **named)
 
-    monkeypatch.setattr(audit, "lock", late)
+        return late
+
+    for name in ("lock", "advance"):
+        monkeypatch.setattr(audit, name, after_it(getattr(audit, name)))
 
 
 @pytest.mark.slow
@@ -146,29 +151,67 @@ def count(url: str, table: str) -> int:
 def test_a_protection_that_falls_before_the_lock_leaves_no_grant(store: Any, url: str, monkeypatch: pytest.MonkeyPatch):
     rule(url)
     before_the_lock(monkeypatch, lambda: rule(url, aliases=("production",)))
-    store.set_registered_model_alias("m", "champion", "2")
+    promote(store, "2")
     assert int(store.get_model_version_by_alias("m", "champion").version) == 2
     assert count(url, "evalkit_grants") == 0
     assert count(url, "evalkit_promotions") == 0
+    assert count(url, "evalkit_holders") == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "then"), [("pass", "fail"), ("fail", "pass")])
 def test_a_decision_before_the_lock_counts(
-    store: Any, registry: Registry, decided: Any, monkeypatch: pytest.MonkeyPatch, first: str, then: str
+    store: Any, registry: Registry, decided: Any, monkeypatch: pytest.MonkeyPatch
 ):
     url = str(store.db_uri)
     rule(url)
     version = registry.version("models:/m/2")
-    decided(version, first)
-    before_the_lock(monkeypatch, lambda: decided(version, then))
-    if then == "pass":
-        store.set_registered_model_alias("m", "champion", "2")
-        assert int(store.get_model_version_by_alias("m", "champion").version) == 2
-        return
+    decided(version)
+    before_the_lock(monkeypatch, lambda: decided(version, "fail"))
     with pytest.raises(MlflowException, match="evalkit refuses \\(decision\\)"):
         store.set_registered_model_alias("m", "champion", "2")
-    assert count(url, "evalkit_grants") == 0
+    assert [count(url, table) for table in ("evalkit_grants", "evalkit_promotions", "registered_model_aliases")] == [
+        0
+    ] * 3
+    decided(version)
+    store.set_registered_model_alias("m", "champion", "2")
+    assert int(store.get_model_version_by_alias("m", "champion").version) == 2
+
+
+@pytest.mark.slow
+def test_an_entry_of_somebody_else_before_the_lock_turns_no_pass_away(
+    store: Any, url: str, monkeypatch: pytest.MonkeyPatch
+):
+    rule(url)
+    before_the_lock(monkeypatch, lambda: rule(url, expires_after=10**9))
+    promote(store, "2")
+    assert int(store.get_model_version_by_alias("m", "champion").version) == 2
+    engine = connect(url)
+    assert [entry["kind"] for entry in audit.export(engine)][-2:] == ["policy.set", "override"]
+    assert audit.verify(engine).intact
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_a_decision_that_expires_before_the_lock_does_not_count(
+    store: Any, registry: Registry, decided: Any, monkeypatch: pytest.MonkeyPatch
+):
+    url = str(store.db_uri)
+    rule(url, expires_after=3_600_000)
+    ends = now_ms() + 3_600_000
+    decided(registry.version("models:/m/2"), created_at=ends - 3_600_000)
+    # Whoever had the lock wrote nothing, so the chain tells of no change
+    before_the_lock(monkeypatch, lambda: [monkeypatch.setattr(place, "now_ms", lambda: ends) for place in CLOCKS])
+    with pytest.raises(MlflowException, match="evalkit refuses \\(expiry\\)"):
+        store.set_registered_model_alias("m", "champion", "2")
+    assert count(url, "evalkit_promotions") == count(url, "registered_model_aliases") == 0
+
+
+@pytest.mark.slow
+def test_a_lock_that_is_not_kept_is_told(store: Any, url: str, monkeypatch: pytest.MonkeyPatch):
+    rule(url)
+    monkeypatch.setattr(audit, "advance", lambda *_, **__: None)
+    with pytest.raises(MlflowException, match="did not keep the lock"):
+        promote(store, "2")
     assert count(url, "registered_model_aliases") == 0
 
 
