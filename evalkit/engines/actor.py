@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 Reply = dict[str, Any]
 P = ParamSpec("P")
-_PREFIX = "evalkit-worker-"
+_PREFIX = "evalkit-actor-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class ShardActor:
 
     @_answered
     def introduce(self) -> dict[str, Any]:
-        """The version of evalkit here, and the process's id."""
-        return {"evalkit": own_version(), "pid": os.getpid()}
+        """The version of evalkit here, the process's id, and the folder that it leaves behind when it is killed."""
+        return {"evalkit": own_version(), "pid": os.getpid(), "folder": str(self._folder)}
 
     @_answered
     def load_generator(self, recipe: Recipe, values: Mapping[str, str], luggage: Luggage | None) -> dict[str, Any]:

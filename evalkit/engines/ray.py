@@ -52,7 +52,7 @@ class RayCluster:
         """Start a worker and wait for its first word."""
         options: dict[str, Any] = {"num_cpus": self._cpus, "num_gpus": self._gpus}
         actor = _Actor.options(max_restarts=0, max_task_retries=0, **options).remote()  # type: ignore[attr-defined]
-        handle = _RayHandle(actor, self._node)
+        handle = _RayHandle(actor)
         first = actor.introduce.remote(), actor.node.remote()
         deadline = time.monotonic() + START_LIMIT
         while not self._closed.is_set():
@@ -71,7 +71,7 @@ class RayCluster:
                 raise WorkerLostError(_line(error)) from None
             else:
                 _check_version(said["ok"])
-                handle.near = node == self._node
+                handle.near, handle.folder = node == self._node, said["ok"]["folder"]
                 return handle
         handle.end()
         raise WorkerLostError("the engine was closed")
@@ -117,9 +117,10 @@ class RayCluster:
 class _RayHandle:
     """An actor of Ray."""
 
-    def __init__(self, actor: Any, node: str) -> None:
-        self._actor, self._node = actor, node
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
         self.near = False
+        self.folder: str | None = None
 
     def call(self, method: str, *arguments: Any) -> Reply:
         """Call a method and wait for what it answers."""
@@ -132,9 +133,11 @@ class _RayHandle:
         return reply
 
     def end(self) -> None:
-        """Kill the actor's process."""
+        """Kill the actor's process, and remove its folder where it lies here; elsewhere the next worker does that."""
         with contextlib.suppress(RayError, RuntimeError, ValueError):
             ray.kill(self._actor)
+        if self.near and self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @ray.remote

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=
 def cluster() -> Iterator[None]:
     """A Ray of this process, as a user may have one: engines use it and leave it as it is."""
     before = dict(os.environ)
-    running = connector(None, 2)()
+    running = connector(None, 4)()  # room for two engines of two workers
     yield
     running.close()
     os.environ.clear()
@@ -83,7 +83,7 @@ def test_a_killed_worker_changes_nothing(blobs: Blobs, two_workers: DistributedE
     killer.join()
     assert not psutil.pid_exists(killed[0])
     assert numbers(remote) == numbers(local)
-    assert len(blobs.processes()) == 3
+    assert len(blobs.drawn()) > 150  # what it held was drawn again
     assert remote.details["counts"]["generated_shards"] == 5
 
 
