@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from evalkit.config import Settings, load_settings, without_password
+from evalkit.engines.base import EngineName, open_engine
 from evalkit.runner.progress import Report
 from evalkit.session import CHAMPION, open_session
 from metrics.errors import InputError
@@ -109,6 +110,9 @@ def evaluate(
     more: int | None = None,
     trust_pickle: bool = False,
     progress: Report | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    workers: int | None = None,
     settings: Settings | None = None,
 ) -> Evaluation:
     """Generate, score, store and log a version; a finished evaluation is answered from the store.
@@ -120,13 +124,18 @@ def evaluate(
         more: the next declared look, with this many more samples.
         trust_pickle: allow models that run code when they are loaded.
         progress: called when a stage begins, and after every step.
+        engine: ``local``, or ``ray`` to generate and extract features on workers; the results are the same.
+        address: of a running Ray cluster, ``auto`` or ``host:port``; without one Ray is started on this machine.
+        workers: how many workers; by default one for each GPU, or for every four processor cores.
 
     Raises:
-        InputError: among others where the model gave nothing that can be scored.
+        InputError: among others where the model gave nothing that can be scored, or the cluster cannot be reached.
     """
-    with open_session(settings) as session:
+    with open_session(settings) as session, open_engine(engine, address=address, workers=workers) as hands:
         found = session.version(version, suite)
-        return session.evaluate(found, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress)
+        return session.evaluate(
+            found, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress, engine=hands
+        )
 
 
 def gate(
@@ -356,12 +365,15 @@ def scorecard(
     more: int | None = None,
     trust_pickle: bool = False,
     progress: Report | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    workers: int | None = None,
     settings: Settings | None = None,
 ) -> Scorecard:
     """Evaluate as `evaluate` does, and return the scorecard."""
-    with open_session(settings) as session:
+    with open_session(settings) as session, open_engine(engine, address=address, workers=workers) as hands:
         found = session.version(version, suite)
-        session.evaluate(found, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress)
+        session.evaluate(found, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress, engine=hands)
         return session.card(found, preset)
 
 

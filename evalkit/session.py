@@ -18,6 +18,7 @@ from registry.suite import Suite
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from evalkit.engines.base import Engine as EvaluationEngine
     from evalkit.reports.scorecard import Scorecard
     from registry.store import Registry
 
@@ -79,6 +80,7 @@ class Session:
         more: int | None = None,
         trust_pickle: bool = False,
         progress: Report | None = None,
+        engine: EvaluationEngine | None = None,
     ) -> Evaluation:
         """Run what is missing and log it; raises `InputError` where the model gave nothing usable."""
         from evalkit.runner.engine import run
@@ -96,6 +98,7 @@ class Session:
             log=logger_for(self.settings, self.registry, version, judged_by),
             trust_pickle=trust_pickle,
             suite=judged_by,
+            engine=engine,
         )
         if evaluation.status == "failed":
             why = evaluation.warnings[0] if evaluation.warnings else "no reason was recorded"

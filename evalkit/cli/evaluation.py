@@ -122,6 +122,9 @@ def _check_file(
 @click.option("--more", type=click.IntRange(min=1), help="The next declared look, with this many more samples.")
 @TRUST
 @ON_SERVER
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="What generates and extracts.")
+@click.option("--address", help="A running Ray cluster: auto or host:port; without it Ray is started here.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many Ray workers; by default one for each GPU.")
 @json_option
 def evaluate(
     version: str,
@@ -130,6 +133,9 @@ def evaluate(
     more: int | None,
     trust_pickle: bool,
     on_server: bool,
+    engine: str,
+    address: str | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Generate, score, store and log VERSION (models:/NAME/N or models:/NAME@ALIAS).
@@ -137,6 +143,7 @@ def evaluate(
     A run that was cut off continues where it stopped; a finished one is answered from the store.
     """
     api, there = _where(on_server)
+    there |= _engine(engine, address, workers)
     with progress_bar(quiet=as_json) as progress:
         scorecard = api.scorecard(
             version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress, **there
@@ -188,7 +195,21 @@ def show(version: str, as_json: bool) -> None:
     _print_scorecard(chosen().show(version), as_json)
 
 
-def _where(on_server: bool) -> tuple[ModuleType, dict[str, bool]]:
+def _engine(engine: str, address: str | None, workers: int | None) -> dict[str, Any]:
+    """What the options say about the engine; nothing where none was chosen."""
+    from evalkit.remote import SERVER, server_url
+
+    if engine == "local":
+        for option, given in (("--address", address), ("--workers", workers)):
+            if given is not None:
+                raise click.UsageError(f"{option} goes with --engine ray")
+        return {}
+    if server_url() is not None:
+        raise click.UsageError(f"--engine ray works on a store of its own, not for a server; unset {SERVER}")
+    return {"engine": engine, "address": address, "workers": workers}
+
+
+def _where(on_server: bool) -> tuple[ModuleType, dict[str, Any]]:
     """What evaluates: this machine for itself, this machine for a server, or the server's worker."""
     from evalkit.remote import SERVER, chosen, server_url
 

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,6 +71,20 @@ START_LIMIT = 900.0
 Describe = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a generator's process is started with, so that another machine can start the same one.
+
+    The attributes are those of `GeneratorProcess`; `env` has names only, never values.
+    """
+
+    description: Mapping[str, Any]
+    env: tuple[str, ...]
+    time_limit: float | None
+    trust_pickle: bool
+    cwd: Path
+
+
 class GeneratorProcess:
     """A generator in a child process; use it as a context manager.
 
@@ -79,6 +94,7 @@ class GeneratorProcess:
         time_limit: seconds that one shard may take; None is unlimited.
         trust_pickle: allow models whose loading runs code.
         cwd: folder in which the child runs and from which ``call`` imports.
+        environment: where the variables that `env` names are read from; by default this process's own.
 
     Every method raises `GenerationFailed` with one line when the child crashed, was killed or ran out of time,
     and `InputError` when the description or settings cannot be used.
@@ -92,21 +108,23 @@ class GeneratorProcess:
         time_limit: float | None = None,
         trust_pickle: bool = False,
         cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         check_description(description)
-        missing = [name for name in env if name not in os.environ]
+        named = os.environ if environment is None else environment
+        missing = [name for name in env if name not in named]
         if missing:
             raise InputError(f"the task names the environment variable {missing[0]} under `env`, but it is not set")
         if time_limit is not None and not time_limit > 0:
             raise InputError(f"`time_limit: {time_limit}` cannot be used; expected a positive number of seconds")
         self._description = dict(description)
-        self._env = tuple(env)
+        self._env = {name: named[name] for name in env}
         self._time_limit = time_limit
         self._trust_pickle = trust_pickle
         self._cwd = (cwd or Path.cwd()).resolve()
         if not self._cwd.is_dir():
             raise InputError(f"the folder {self._cwd} in which the generator should run does not exist")
-        self._redact = Redactor(os.environ[name] for name in env)
+        self._redact = Redactor(self._env.values())
         self._process: subprocess.Popen[bytes] | None = None
         self._replies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._complaints: deque[str] = deque(maxlen=20)
@@ -121,6 +139,11 @@ class GeneratorProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the process is, or would be, started with."""
+        return Recipe(self._description, tuple(self._env), self._time_limit, self._trust_pickle, self._cwd)
 
     def describe(self) -> Describe:
         """Load the model and return ``modality``, ``can_score_likelihood``, ``name`` and ``hardware``."""
@@ -210,8 +233,7 @@ class GeneratorProcess:
         replies.put(None)
 
     def _environment(self) -> dict[str, str]:
-        wanted = BASIC_VARIABLES | set(self._env)
-        environment = {name: value for name, value in os.environ.items() if name in wanted}
+        environment = {name: value for name, value in os.environ.items() if name in BASIC_VARIABLES} | self._env
         root = str(Path(evalkit.__file__).resolve().parent.parent)
         paths = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
         if root not in {*site.getsitepackages(), site.getusersitepackages()}:

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.config import Settings
+from evalkit.engines.base import STOPPED, Engine, LocalEngine
 from evalkit.generators.base import GenerationFailed
 from evalkit.judging.open import Desks
 from evalkit.own_database import own_url
+from evalkit.runner.looks import at_look, design_digest
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.progress import Progress, Report
 from evalkit.runner.shards import Rows
 from evalkit.runner.subjects import Subject
 from evalkit.runner.task import TaskWork
 from metrics.errors import InputError
-from registry.digests import digest, new_id, now_ms
+from registry.digests import new_id, now_ms
 from registry.entities import Evaluation, ModelVersion, StoredEstimate
 from registry.suite import Suite
 
@@ -78,8 +80,10 @@ class Work:
         report: Report | None,
         judges: str | None = None,
         tracking_uri: str | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.plan = plan
+        self._engine = engine or LocalEngine()
         self.counts: Counter[str] = Counter()
         url = judges or f"sqlite:///{home / 'judges.db'}"
         self._desks = Desks(url, plan.suite.spec.judge, plan.suite.folder, tracking_uri)
@@ -106,7 +110,7 @@ class Work:
     def perform(self, step: int) -> dict[str, Any]:
         """Do one step; returns what was newly made."""
         if self._stopped:
-            raise InputError("the evaluation was stopped; the same command continues it")
+            raise InputError(STOPPED)
         current = self._steps[step]
         before = Counter(self.counts)
         if current.place == 0:
@@ -125,6 +129,8 @@ class Work:
             self._report(Progress(step.task.plan.name if step.task else "", step.stage, done, step.total))
 
     def _perform_for(self, task: TaskWork, step: _Step) -> None:
+        if step.rows is not None:
+            self._engine.ahead(task, step.stage, task.shards[step.place :])
         if step.stage == "generate" and step.rows is not None:
             task.generate(step.rows)
             if step.place + 1 == step.total:
@@ -156,6 +162,7 @@ class Work:
     def stop(self) -> None:
         """End after the step that is running; generators are ended at once."""
         self._stopped = True
+        self._engine.stop()
         self.close()
 
     def close(self) -> None:
@@ -163,11 +170,6 @@ class Work:
         for task in self.tasks:
             task.close()
         self._desks.close()
-
-
-def design_digest(plan: EvaluationPlan) -> str:
-    """Digest of what is measured, without model and seed: two evaluations of one design look at the same thing."""
-    return digest({task.name: task.design() for task in plan.tasks})
 
 
 def run(
@@ -182,6 +184,7 @@ def run(
     log: LogEvaluation | None = None,
     trust_pickle: bool = False,
     suite: Suite | None = None,
+    engine: Engine | None = None,
 ) -> Evaluation:
     """Evaluate a registered version with its suite; repeated, it answers from the store.
 
@@ -195,6 +198,7 @@ def run(
         log: logs the finished evaluation to MLflow.
         trust_pickle: allow models whose loading runs code.
         suite: instead of the version's own suite.
+        engine: what generates and extracts features; by default this process and the generator's child.
 
     Returns:
         The evaluation, ``finished`` or, where the model gave nothing usable, ``failed`` with warnings that say why.
@@ -207,16 +211,18 @@ def run(
     suite = suite if suite is not None else registry.suite(version)
     subject = version_subject(registry, version, suite, trust_pickle=trust_pickle)
     plan = plan_evaluation(suite, subject, read_sources(suite, registry, settings), preset)
-    plan = _at_look(registry, version, plan, look, extra)
+    plan = at_look(registry, version, plan, look, extra)
     known = registry.evaluation(version, plan.look, digest=plan.digest)
     if known is not None and (known.run_id is not None or log is None):
         return known
     if known is None:
         plan.load()
+    engine = engine or LocalEngine()
+    engine.start()
     lease = registry.acquire(f"evaluate:{plan.digest}", what=f"the evaluation of {version.reference}")
     try:
         with _heartbeat(registry, lease):
-            return _Session(registry, settings, version, plan, lease, progress, log).evaluate()
+            return _Session(registry, settings, version, plan, lease, progress, log, engine).evaluate()
     finally:
         registry.release(lease)
 
@@ -231,12 +237,13 @@ def score(
     judges: GivenJudges = (),
     sources: Mapping[str, TaskSources] | None = None,
     ledger: str | None = None,
+    engine: Engine | None = None,
 ) -> tuple[Evaluation, Work]:
     """Evaluate something that is not registered; nothing but shards below `home` is written.
 
     `judges` score beside what the suite names: every task, or the one under whose name they stand. `sources` is what
     each task reads, by default what the suite names. `ledger` is the database of replies that judges were asked for, by
-    default one below `home`.
+    default one below `home`. `engine` generates and extracts features, by default this process.
 
     Returns the evaluation, and the finished work for those who want rows and outputs.
     """
@@ -248,7 +255,9 @@ def score(
     plan.load()
     found: list[Results] = []
     started = now_ms()
-    work = Work(plan, home, store=found.append, log=None, report=progress, judges=ledger)
+    engine = engine or LocalEngine()
+    engine.start()
+    work = Work(plan, home, store=found.append, log=None, report=progress, judges=ledger, engine=engine)
     try:
         for step in range(len(work.steps())):
             work.perform(step)
@@ -276,6 +285,7 @@ class _Session:
     lease: Lease
     report: Report | None
     log: LogEvaluation | None
+    engine: Engine
 
     def evaluate(self) -> Evaluation:
         """Do what is left to do and return the stored evaluation."""
@@ -333,6 +343,7 @@ class _Session:
             report=self.report,
             judges=own_url(self.settings, "judges"),
             tracking_uri=self.settings.tracking_uri,
+            engine=self.engine,
         )
         return work
 
@@ -352,54 +363,6 @@ class _Session:
         }
         return self.registry.finish_evaluation(
             row.id, estimates=(), token=self.lease.token, warnings=(reason,), details=details, failed=True
-        )
-
-
-def _at_look(
-    registry: Registry, version: ModelVersion, plan: EvaluationPlan, look: int | None, extra: int
-) -> EvaluationPlan:
-    """The plan at the wanted look, refused where the suite did not declare it."""
-    done = {e.look: e for e in registry.evaluations(version) if e.digest == plan.digest and e.status == "finished"}
-    declared = plan.suite.spec.gate.looks
-    if look is None:
-        look = max(done, default=0) + 1 if extra else max(done, default=1)
-    if look == 1:
-        if extra:
-            raise InputError("the first look has no samples to add to; evaluate without further samples first")
-        _refuse_other_seed(registry, version, plan)
-        return plan
-    if look > declared:
-        raise InputError(
-            f"suite '{plan.suite.spec.suite}' declares {declared} look{'s' if declared > 1 else ''}; look {look} would "
-            "be one too many. Samples beyond the declared looks do not reopen a gate"
-        )
-    if look in done:
-        return plan.with_targets(done[look].targets, look)
-    if look - 1 not in done:
-        raise InputError(f"look {look} needs look {look - 1} first; evaluate it")
-    running = [e for e in registry.evaluations(version) if e.digest == plan.digest and e.look == look]
-    if not extra and running:
-        return plan.with_targets(running[0].targets, look)
-    if extra < 1:
-        raise InputError(f"look {look} needs further samples; say how many (`--more N`)")
-    before = done[look - 1].targets
-    targets = {task.name: task.grown(before[task.name], extra) for task in plan.tasks}
-    if targets == dict(before):
-        raise InputError("no task of this suite has further samples: all rows of its data have been used")
-    return plan.with_targets(targets, look)
-
-
-def _refuse_other_seed(registry: Registry, version: ModelVersion, plan: EvaluationPlan) -> None:
-    """Another seed on the same version and tasks is another look at it."""
-    design = design_digest(plan)
-    finished = [
-        e for e in registry.evaluations(version) if e.status == "finished" and e.details.get("design") == design
-    ]
-    others = {e.details.get("seed") for e in finished} - {plan.seed}
-    if others and len(others) + 1 > plan.suite.spec.gate.looks:
-        raise InputError(
-            f"{version.reference} was evaluated on these tasks with seed {min(map(str, others))}; another seed counts "
-            f"as another look, and the suite declares {plan.suite.spec.gate.looks}"
         )
 
 

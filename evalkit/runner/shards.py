@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,9 +53,9 @@ def grid(rows: int, size: int) -> list[Rows]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it exists whole or not at all, also after a power cut."""
+    """Write a file so that it exists whole or not at all, also after a power cut; threads may write the same one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     with partial.open("wb") as stream:
         stream.write(data)
         stream.flush()
