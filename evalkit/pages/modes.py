@@ -16,7 +16,8 @@ import numpy as np
 
 from evalkit.pages.stored import GoneError, StoredTask
 from evalkit.reports.html import reencoded
-from evalkit.runner.features import FEATURES, feature_loader, load_arrays, load_reference_state
+from evalkit.runner.feature_files import FEATURES, load_arrays
+from evalkit.runner.features import feature_loader, load_reference_state
 from evalkit.runner.shards import UNREADABLE, ShardFolder, grid, write_atomically
 from metrics.errors import InputError
 from registry.digests import digest, short

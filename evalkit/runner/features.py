@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from evalkit.datasets import Dataset
 from evalkit.runner.batches import decode_images
 from evalkit.runner.columns import parsed
+from evalkit.runner.feature_files import FEATURES, FeatureLoader, load_arrays
 from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
 from evalkit.runner.sources import Reference
 from metrics.base import Batch, Metric, State
-from metrics.errors import InputError
 from registry.digests import digest, short
 
 Arrays = dict[str, NDArray[Any]]
-FEATURES = "features"
 PROBABILITIES = "probabilities"
 REFERENCE_SHARD = 256
 PAIRED = {"reference_features": "reference image", "text_features": "prompt"}
@@ -60,26 +59,9 @@ class FeatureShards:
         return f"features/{self.folder.path.name}/{rows.stem}"
 
 
-def load_arrays(path: Path) -> Arrays:
-    """Read a feature shard; never unpickles."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def feature_loader(home: Path) -> Callable[[str], NDArray[Any]]:
+def feature_loader(home: Path) -> FeatureLoader:
     """Return the `load` that metric states resolve their references with (``features/<digest>/rows-…``)."""
-
-    def load(reference: str) -> NDArray[Any]:
-        stem, _, name = reference.partition("#")
-        path = (home / f"{stem}.npz").resolve()
-        if not path.is_relative_to((home / "features").resolve()):
-            raise InputError(f"'{reference}' does not point into the feature store")
-        try:
-            return load_arrays(path)[name or FEATURES]
-        except (FileNotFoundError, KeyError):
-            raise InputError(f"the feature shard '{reference}' is gone; evaluate again to extract it") from None
-
-    return load
+    return FeatureLoader(home)
 
 
 def output_features(home: Path, outputs: TaskOutputs, extractor: Extractor) -> FeatureShards:

@@ -19,8 +19,8 @@ from evalkit.judging.open import Desks
 from evalkit.outputs import write_shard
 from evalkit.runner.batches import build_batch, by_call, task_columns, unscored_without
 from evalkit.runner.columns import Pictures
+from evalkit.runner.feature_files import FEATURES
 from evalkit.runner.features import (
-    FEATURES,
     PAIRED,
     Arrays,
     FeatureShards,
