@@ -365,4 +365,4 @@ class TaskWork:
 
 def slice_values(data: Dataset, target: int) -> dict[str, list[str]]:
     """The values that each slice takes in the first rows."""
-    return {name: sorted(set(values)) for name, values in data.batch(0, target).slices.items()}
+    return {name: data.slice_values(name, target) for name in data.slice_names()}
