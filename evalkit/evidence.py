@@ -86,6 +86,13 @@ class StoredResults:
         everything = self._keep(("rows", task, metric), lambda: self._scores(task, metric, ROWS).rows(target, size))
         return everything if not slice_name else slices_of(everything, slice_name).get(slice_name)
 
+    def some_rows(self, task: str, metric: str, start: int, stop: int) -> Scores | None:
+        """Per-sample scores of the rows ``start <= i < stop`` alone, as `rows` but not kept in memory."""
+        if self._known(task, metric)["per_shard"] or not isinstance(self.metric(task, metric), SampleMetric):
+            return None
+        target, size = self._extent(task)
+        return self._scores(task, metric, ROWS).some_rows(Rows(start, min(stop, target)), target, size)
+
     def outputs(
         self, task: str, start: int = 0, stop: int | None = None, *, columns: Sequence[str] | None = None
     ) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from evalkit.cli.output import console, json_option, note, print_json, progress_
 
 if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
+    from evalkit.runner.profile import Profiler
     from registry.entities import Decision
 
 SUITE = click.option(
@@ -120,6 +122,9 @@ def _check_file(
 @SUITE
 @PRESET
 @click.option("--more", type=click.IntRange(min=1), help="The next declared look, with this many more samples.")
+@click.option(
+    "--profile", is_flag=True, help="Tell where the time went: each task and stage, its share, rows a second."
+)
 @TRUST
 @ON_SERVER
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="What generates and extracts.")
@@ -131,6 +136,7 @@ def evaluate(
     suite: str | None,
     preset: str | None,
     more: int | None,
+    profile: bool,
     trust_pickle: bool,
     on_server: bool,
     engine: str,
@@ -142,13 +148,19 @@ def evaluate(
 
     A run that was cut off continues where it stopped; a finished one is answered from the store.
     """
+    from evalkit.runner.profile import recording
+
     api, there = _where(on_server)
+    if profile and on_server:
+        raise click.UsageError("--profile tells about work on this machine; leave --on-server out")
     there |= _engine(engine, address, workers)
-    with progress_bar(quiet=as_json) as progress:
+    with contextlib.ExitStack() as open_:
+        profiler = open_.enter_context(recording()) if profile else None
+        progress = open_.enter_context(progress_bar(quiet=as_json))
         scorecard = api.scorecard(
             version, suite=suite, preset=preset, more=more, trust_pickle=trust_pickle, progress=progress, **there
         )
-    _print_scorecard(scorecard, as_json)
+    _print_scorecard(scorecard, as_json, profiler)
 
 
 @click.command(short_help="Decide: exit 0 pass, 1 fail, 3 inconclusive.")
@@ -220,14 +232,18 @@ def _where(on_server: bool) -> tuple[ModuleType, dict[str, Any]]:
     return chosen(), {"on_server": on_server}
 
 
-def _print_scorecard(card: Scorecard, as_json: bool) -> None:
+def _print_scorecard(card: Scorecard, as_json: bool, profiler: Profiler | None = None) -> None:
     from evalkit.reports import terminal
     from evalkit.reports.serialise import to_json
 
     if as_json:
-        print_json(to_json(card))
-    else:
-        terminal.show(card, console())
+        print_json(to_json(card) | ({"profile": profiler.to_json()} if profiler is not None else {}))
+        return
+    terminal.show(card, console())
+    if profiler is not None:
+        from evalkit.cli.profile import profile_table
+
+        console().print(profile_table(profiler))
 
 
 def _tell(decision: Decision, reports: ReportFiles, as_json: bool) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.datasets.columns import USUAL_NAMES
@@ -43,7 +44,7 @@ SCHEMA = pa.schema(
 
 ImageColumn = Literal["image", "reference_image"]
 _MISSING_SLICE = "(none)"
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 1_000
 _ANSWERS = frozenset(USUAL_NAMES["expected"] + USUAL_NAMES["output"])
 
 
@@ -88,6 +89,11 @@ class Dataset:
         """Names of the slices."""
         names: list[str] = self.rows.column_names
         return [name.removeprefix(SLICE_PREFIX) for name in names if name.startswith(SLICE_PREFIX)]
+
+    def slice_values(self, name: str, stop: int | None = None) -> list[str]:
+        """The values that a slice takes in the first rows (all by default), sorted."""
+        distinct = pc.unique(self.rows[SLICE_PREFIX + name].slice(0, stop)).to_pylist()
+        return sorted({_MISSING_SLICE if value is None else value for value in distinct})
 
     def batch(self, start: int = 0, stop: int | None = None, columns: Mapping[str, Any] | None = None) -> Batch:
         """Return rows ``start <= i < stop`` as a `Batch`: texts, clusters, weights, slices, and `columns` added.

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +28,11 @@ from registry.paths import DATASET, confine
 from registry.spec import Columns
 
 _IMAGE_PARTS = ("image", "reference_image")
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 1_000
 _NOTHING: Mapping[str, Any] = {}
 """Shared by all rows without further columns."""
+_ALIVE: WeakValueDictionary[tuple[Any, ...], Dataset] = WeakValueDictionary()
+"""Datasets of files, as long as somebody holds them."""
 
 
 class DatasetRegistry(Protocol):
@@ -87,7 +90,24 @@ def _load(path: Path, columns: Columns, name: str, split: str) -> Dataset:
         raise InputError(
             f"data: {path.name} is of no known kind; expected {', '.join(sorted(READERS))}, .npz or a folder of images"
         )
-    return _from_rows(lambda: iterate_rows(path), path.parent, columns, name, split)
+    return _alive_or_read(path, columns, name, split)
+
+
+def _alive_or_read(path: Path, columns: Columns, name: str, split: str) -> Dataset:
+    """The dataset of an unchanged file that somebody in this process still holds, else what the file says.
+
+    An evaluation asks for its data several times, and twice the rows would take twice the memory. Images that lie in
+    files of their own may change by themselves: such data are always read.
+    """
+    stat = path.stat()
+    stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    key = (str(path.resolve()), stamp, columns.model_dump_json(), name, split)
+    dataset = _ALIVE.get(key)
+    if dataset is None:
+        dataset = _from_rows(lambda: iterate_rows(path), path.parent, columns, name, split)
+        if not any(dataset.has_values(f"{part}_path") for part in _IMAGE_PARTS):
+            _ALIVE[key] = dataset
+    return dataset
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -42,15 +42,18 @@ class Extractor(Protocol):
         ...
 
 
-def check_images(images: Sequence[Image], extractor: str) -> None:
-    """Raise `InputError` for the first array that is not a uint8 RGB image, or where there is none."""
+def check_images(images: Sequence[Image], extractor: str, position: int = 0) -> None:
+    """Raise `InputError` for the first array that is not a uint8 RGB image, or where there is none.
+
+    `position` is that of the first one within a larger set.
+    """
     if len(images) == 0:
         raise InputError(f"extractor '{extractor}': got no images")
-    for position, image in enumerate(images):
+    for place, image in enumerate(images, start=position):
         shape, kind = list(np.shape(image)), getattr(image, "dtype", type(image).__name__)
         if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise InputError(
-                f"extractor '{extractor}': image {position} is {kind} {shape}; expected uint8 [height, width, 3]"
+                f"extractor '{extractor}': image {place} is {kind} {shape}; expected uint8 [height, width, 3]"
             )
 
 

@@ -9,6 +9,7 @@ import importlib
 from pathlib import Path
 
 from evalkit.extractors.base import Extractor
+from evalkit.extractors.precision import in_precision, split_precision
 from metrics.errors import InputError, did_you_mean
 
 _TARGETS: dict[str, tuple[str, ...]] = {
@@ -39,10 +40,15 @@ def names() -> list[str]:
 def load_extractor(name_or_path: str, *, folder: Path) -> Extractor:
     """Return an extractor by name, or the ``torch.export`` program at a path below `folder`.
 
+    A name may end in ``@bf16`` or ``@fp16``: the network then runs in mixed precision.
+
     Raises:
         InputError: an unknown name (with the closest known one), a path that leaves the folder, a file that is
             missing or that loading could run code from, weights that are missing or altered.
     """
+    name_or_path, precision = split_precision(name_or_path)
+    if precision is not None:
+        return in_precision(load_extractor(name_or_path, folder=folder), precision)
     if name_or_path in _TARGETS:
         return _make(*_TARGETS[name_or_path])
     suffix = Path(name_or_path).suffix.lower()

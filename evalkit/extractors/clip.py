@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.extractors.base import Extracted, Image, check_images, check_rows
+from evalkit.extractors.batched import extract_batches
 from evalkit.extractors.transformer import BATCH, load_pretrained, pixels_of, run, weights_digest
 from metrics.errors import InputError
 
@@ -26,6 +27,9 @@ class ClipExtractor:
         network: an image network to use instead, a ``CLIPVisionModelWithProjection``.
         text: a pair of a ``CLIPTextModelWithProjection`` and a tokenizer to use instead; loaded when asked for.
     """
+
+    usual_batch = BATCH
+    fixed_batch = False
 
     def __init__(self, model: str, *, network: Any = None, text: tuple[Any, Any] | None = None) -> None:
         if network is None:
@@ -49,12 +53,17 @@ class ClipExtractor:
 
     def extract(self, images: Sequence[Image]) -> Extracted:
         """Return the image features; images may differ in size."""
-        check_images(images, self.name)
-        batches = (
-            {"pixel_values": pixels_of(images[start : start + BATCH], self._side, _MEAN, _DEVIATION)}
-            for start in range(0, len(images), BATCH)
-        )
-        return Extracted(check_rows(run(self._network, batches, "image_embeds"), len(images), self.name))
+        return extract_batches(self, images)
+
+    def prepare(self, images: Sequence[Image], position: int, first: Image) -> Any:
+        """Images as the network takes them."""
+        del first  # sizes may differ
+        check_images(images, self.name, position)
+        return pixels_of(images, self._side, _MEAN, _DEVIATION)
+
+    def forward(self, prepared: Any) -> tuple[NDArray[Any], None]:
+        """Run the network on a batch."""
+        return run(self._network, [{"pixel_values": prepared}], "image_embeds"), None
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return projected text features ``[n, projection]``; texts over the network's length are cut there."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.extractors.base import Extracted, Image, check_images, check_rows
+from numpy.typing import NDArray
+
+from evalkit.extractors.base import Extracted, Image, check_images
+from evalkit.extractors.batched import extract_batches
 from evalkit.extractors.transformer import BATCH, load_pretrained, pixels_of, run, weights_digest
 
 _SIDE = 224
@@ -22,6 +25,9 @@ class DinoV2Extractor:
         model: name on the hub or a folder, ``facebook/dinov2-base`` say.
         network: a network to use instead.
     """
+
+    usual_batch = BATCH
+    fixed_batch = False
 
     def __init__(self, model: str, *, network: Any = None) -> None:
         if network is None:
@@ -43,9 +49,14 @@ class DinoV2Extractor:
 
     def extract(self, images: Sequence[Image]) -> Extracted:
         """Return the features; images may differ in size."""
-        check_images(images, self.name)
-        batches = (
-            {"pixel_values": pixels_of(images[start : start + BATCH], _SIDE, _MEAN, _DEVIATION)}
-            for start in range(0, len(images), BATCH)
-        )
-        return Extracted(check_rows(run(self._network, batches, "pooler_output"), len(images), self.name))
+        return extract_batches(self, images)
+
+    def prepare(self, images: Sequence[Image], position: int, first: Image) -> Any:
+        """Images as the network takes them."""
+        del first  # sizes may differ
+        check_images(images, self.name, position)
+        return pixels_of(images, _SIDE, _MEAN, _DEVIATION)
+
+    def forward(self, prepared: Any) -> tuple[NDArray[Any], None]:
+        """Run the network on a batch."""
+        return run(self._network, [{"pixel_values": prepared}], "pooler_output"), None

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalkit.extractors.base import Extracted, Image, check_images, check_rows, softmax
+from evalkit.extractors.base import Extracted, Image, check_images
+from evalkit.extractors.batched import best_device, channels_first, extract_batches
 from evalkit.extractors.weights import WeightsFile, find_weights
 from metrics.errors import InputError
 
@@ -41,6 +42,8 @@ class InceptionV3Extractor:
 
     name = "inception-v3"
     preprocessing = "bilinear to 299 as TensorFlow 1, (x - 128) / 128"
+    usual_batch = _BATCH
+    fixed_batch = False
 
     def __init__(self, network: InceptionV3 | None = None, *, weights: str = "") -> None:
         if (network is None) == bool(weights):
@@ -60,43 +63,39 @@ class InceptionV3Extractor:
 
     def extract(self, images: Sequence[Image]) -> Extracted:
         """Return features and probabilities; images may differ in size."""
-        check_images(images, self.name)
-        features: list[np.ndarray] = []
-        logits: list[np.ndarray | None] = []
+        return extract_batches(self, images)
+
+    def prepare(self, images: Sequence[Image], position: int, first: Image) -> list[tuple[list[int], Any]]:
+        """Images of each size as a tensor, with their places in the batch; the network resizes them."""
+        del first  # sizes may differ
+        check_images(images, self.name, position)
         places: dict[tuple[int, ...], list[int]] = {}
-        for position, image in enumerate(images):
-            places.setdefault(image.shape, []).append(position)
-        order = [position for group in places.values() for position in group]
-        for group in places.values():
-            for start in range(0, len(group), _BATCH):
-                some = self._run(self._stack([images[i] for i in group[start : start + _BATCH]]))
-                features.append(some[0])
-                logits.append(some[1])
-        back = np.argsort(order)
-        rows = check_rows(np.concatenate(features)[back], len(images), self.name)
-        known = [some for some in logits if some is not None]
-        if not known:
-            return Extracted(rows)
-        return Extracted(rows, softmax(check_rows(np.concatenate(known)[back], len(images), self.name)))
+        for place, image in enumerate(images):
+            places.setdefault(image.shape, []).append(place)
+        return [(group, self._stack([images[place] for place in group])) for group in places.values()]
 
-    def _stack(self, images: Sequence[Image]) -> np.ndarray:
-        """Images of one size as a batch; the network resizes them."""
-        return np.stack(images)
+    def forward(self, prepared: list[tuple[list[int], Any]]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features and, where the network computes them, logits, in the order of the batch."""
+        back = np.argsort([place for group, _ in prepared for place in group])
+        parts = [self._run(inputs) for _, inputs in prepared]
+        logits = [some for _, some in parts if some is not None]
+        return np.concatenate([rows for rows, _ in parts])[back], np.concatenate(logits)[back] if logits else None
 
-    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Features and, where it computes them, logits."""
-        features, logits = self._forward("__call__", pixels)
-        return features.cpu().numpy(), logits.cpu().numpy()
+    def _stack(self, images: Sequence[Image]) -> Any:
+        return channels_first(images)
 
-    def _forward(self, method: str, pixels: np.ndarray) -> Any:
+    def _run(self, inputs: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        features, logits = self._forward("__call__", inputs)
+        return features.float().cpu().numpy(), logits.float().cpu().numpy()
+
+    def _forward(self, method: str, inputs: Any) -> Any:
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = best_device()
         network = self._network.to(device)
-        inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
         # cuDNN's default of TF32 convolutions would move features by about 1e-3
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            return getattr(network, method)(inputs)
+            return getattr(network, method)(inputs.to(device, non_blocking=True))
 
 
 class CleanInceptionV3Extractor(InceptionV3Extractor):
@@ -109,8 +108,8 @@ class CleanInceptionV3Extractor(InceptionV3Extractor):
     name = "inception-v3-clean"
     preprocessing = "bicubic with antialiasing to 299 in float32 by PIL, clipped to 0..255, (x - 128) / 128"
 
-    def _stack(self, images: Sequence[Image]) -> np.ndarray:
-        return np.stack([resize_like_clean_fid(image, SIDE) for image in images])
+    def _stack(self, images: Sequence[Image]) -> Any:
+        return channels_first([resize_like_clean_fid(image, SIDE) for image in images])
 
 
 class SpatialInceptionV3Extractor(InceptionV3Extractor):
@@ -123,8 +122,8 @@ class SpatialInceptionV3Extractor(InceptionV3Extractor):
 
     name = "inception-v3-spatial"
 
-    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return self._forward("spatial", pixels).cpu().numpy(), None
+    def _run(self, inputs: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        return self._forward("spatial", inputs).float().cpu().numpy(), None
 
 
 def resize_like_clean_fid(image: Image, side: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalkit.extractors.base import Extracted, Image, check_images, check_rows
+from evalkit.extractors.base import Extracted, Image, check_images
+from evalkit.extractors.batched import best_device, channels_first, extract_batches
 from evalkit.extractors.weights import WeightsFile, find_weights
 from metrics.errors import InputError
 
@@ -65,6 +66,9 @@ class LpipsExtractor:
         weights: digest of the weights of `network`.
     """
 
+    usual_batch = _BATCH
+    fixed_batch = False
+
     def __init__(self, trunk: Trunk, *, network: LpipsNetwork | None = None, weights: str = "") -> None:
         if (network is None) == bool(weights):
             raise InputError("give a network together with the digest of its weights, or neither")
@@ -84,25 +88,29 @@ class LpipsExtractor:
 
     def extract(self, images: Sequence[Image]) -> Extracted:
         """Return the features; images of different sizes, or smaller than 32 x 32, raise `InputError`."""
-        check_images(images, self.name)
-        sizes = sorted({image.shape[:2] for image in images})
+        return extract_batches(self, images)
+
+    def prepare(self, images: Sequence[Image], position: int, first: Image) -> Any:
+        """Check the images' sizes and stack them."""
+        check_images(images, self.name, position)
+        sizes = sorted({image.shape[:2] for image in (first, *images)})
         if len(sizes) > 1 or min(sizes[0]) < LEAST_SIDE:
             shown = " and ".join(f"{width}x{height}" for height, width in sizes[:2])
             raise InputError(
                 f"extractor '{self.name}' needs images of one size, at least {LEAST_SIDE}x{LEAST_SIDE}; got {shown}"
             )
-        rows = [self._run(np.stack(images[at : at + _BATCH])) for at in range(0, len(images), _BATCH)]
-        return Extracted(check_rows(np.concatenate(rows), len(images), self.name))
+        return channels_first(images)
 
-    def _run(self, pixels: np.ndarray) -> np.ndarray:
+    def forward(self, prepared: Any) -> tuple[np.ndarray, None]:
+        """Run the network on a batch."""
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = best_device()
         network = self._network.to(device)
-        inputs = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+        inputs = prepared.to(device, non_blocking=True)
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            rows: np.ndarray = network(inputs).cpu().numpy()
-        return rows
+            rows: np.ndarray = network(inputs).float().cpu().numpy()
+        return rows, None
 
 
 def load_published(trunk: Trunk) -> LpipsNetwork:

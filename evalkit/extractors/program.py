@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from evalkit.exported import load_exported
-from evalkit.extractors.base import Extracted, Image, check_images, check_rows, softmax
+from evalkit.extractors.base import Extracted, Image, check_images
+from evalkit.extractors.batched import extract_batches
 from evalkit.generators.base import GenerationFailed
 from metrics.errors import InputError
 from registry.digests import file_digest
@@ -23,6 +24,9 @@ class ProgramExtractor:
     Preprocessing belongs into the program. Its image size is usually fixed; then images of other sizes are refused,
     since a resize that the program's author did not choose would change the features.
     """
+
+    has_own_types = True
+    """Casting is in the program."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -41,22 +45,34 @@ class ProgramExtractor:
         """The digest of the file stands for weights and preprocessing."""
         return {"extractor": "program", "version": 1, "weights": self._digest, "preprocessing": "within the program"}
 
+    @property
+    def usual_batch(self) -> int:
+        """That of the program, where it was exported with one."""
+        return self._program.fixed_batch or _BATCH
+
+    @property
+    def fixed_batch(self) -> bool:
+        """Whether the program was exported with a batch size."""
+        return self._program.fixed_batch is not None
+
     def extract(self, images: Sequence[Image]) -> Extracted:
         """Return the program's features, and class probabilities where it returns logits."""
-        check_images(images, self.name)
-        self._check_sizes(images)
-        size = self._program.fixed_batch or _BATCH
-        parts = [self._run(np.stack(images[start : start + size])) for start in range(0, len(images), size)]
-        features = check_rows(np.concatenate([part[0] for part in parts]), len(images), self.name)
-        logits = [part[1] for part in parts if part[1] is not None]
-        if not logits:
-            return Extracted(features)
-        return Extracted(features, softmax(check_rows(np.concatenate(logits), len(images), self.name)))
+        return extract_batches(self, images)
 
-    def _check_sizes(self, images: Sequence[Image]) -> None:
+    def prepare(self, images: Sequence[Image], position: int, first: Image) -> np.ndarray:
+        """Check the images' sizes and stack them."""
+        check_images(images, self.name, position)
+        self._check_sizes(images, position, first)
+        return np.stack(images)
+
+    def forward(self, prepared: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Run the program on a batch."""
+        return self._run(prepared)
+
+    def _check_sizes(self, images: Sequence[Image], start: int, first: Image) -> None:
         fixed = self._program.input_shape
-        expected = tuple(fixed[1:]) if fixed is not None else images[0].shape[:2]
-        for position, image in enumerate(images):
+        expected = tuple(fixed[1:]) if fixed is not None else first.shape[:2]
+        for position, image in enumerate(images, start=start):
             if image.shape[:2] != expected:
                 raise InputError(
                     f"extractor '{self.name}' works on images {expected[1]}x{expected[0]}, but image {position} is "

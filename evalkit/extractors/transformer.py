@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.extractors.base import Image
+from evalkit.extractors.batched import best_device, staged
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,18 +65,19 @@ def pixels_of(images: Sequence[Image], side: int, mean: Sequence[float], deviati
         for image in images
     ]
     values = torch.from_numpy(np.stack(resized)).float() / 255
-    return ((values - torch.tensor(mean)) / torch.tensor(deviation)).permute(0, 3, 1, 2).contiguous()
+    shaped = ((values - torch.tensor(mean)) / torch.tensor(deviation)).permute(0, 3, 1, 2).contiguous()
+    return staged(shaped.numpy())
 
 
 def run(network: nn.Module, batches: Any, output: str) -> np.ndarray:
     """Rows of a network's named output over batches of keyword arguments; on a GPU where torch finds one."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     network = network.to(device).eval()
     rows = []
     with torch.inference_mode():
         for batch in batches:
-            result = network(**{name: tensor.to(device) for name, tensor in batch.items()})
+            result = network(**{name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
             rows.append(getattr(result, output).float().cpu().numpy())
     return np.concatenate(rows)

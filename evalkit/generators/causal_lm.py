@@ -45,6 +45,8 @@ class CausalLanguageModel:
 
     modality: Modality = "text"
     batch_size = 16
+    buckets_by_length = True
+    """A batch takes as long as its longest text; a sample's noise comes from its own seed, whatever its batch."""
 
     def __init__(
         self, model: Any, tokenizer: Any, settings: Mapping[str, Any] | None = None, *, name: str | None = None

@@ -85,22 +85,33 @@ def make_shard(
         raise InputError(
             "this generator does not tell log-likelihoods; use a causal language model, or drop perplexity"
         )
-    rows: list[dict[str, Any]] = []
+    order = by_length(requests) if getattr(generator, "buckets_by_length", False) else list(range(len(requests)))
+    rows: dict[int, dict[str, Any]] = {}
     make = _generate if task == "generate" else _score
     seconds, calls = 0.0, 0
     for start in range(0, len(requests), batch_size):
-        batch = requests[start : start + batch_size]
+        places = order[start : start + batch_size]
+        batch = [requests[place] for place in places]
         before = time.perf_counter()
         made, batch_calls = make(generator, batch, settings)
         elapsed = time.perf_counter() - before
         seconds, calls = seconds + elapsed, calls + batch_calls
-        rows += [_row(request, result, elapsed, redact) for request, result in zip(batch, made, strict=True)]
-    _refuse_uniform_failure(requests, [row["error"] for row in rows])
-    errors = sum(row["error"] is not None for row in rows)
-    info = ShardInfo(len(rows), errors, seconds, peak_memory(), calls)
+        for place, result in zip(places, made, strict=True):
+            rows[place] = _row(requests[place], result, elapsed, redact)
+    table = [rows[place] for place in range(len(requests))]
+    _refuse_uniform_failure(requests, [row["error"] for row in table])
+    errors = sum(row["error"] is not None for row in table)
+    info = ShardInfo(len(table), errors, seconds, peak_memory(), calls)
     metadata = {"seconds": repr(seconds), "peak_memory": str(info.peak_memory), "hardware": hardware_class(generator)}
-    write_shard(pa.Table.from_pylist(rows, schema=SCHEMA), path, {**metadata, "generator_calls": str(calls)})
+    write_shard(pa.Table.from_pylist(table, schema=SCHEMA), path, {**metadata, "generator_calls": str(calls)})
     return info
+
+
+def by_length(requests: Sequence[Request]) -> list[int]:
+    """Positions of the requests, those with the longest texts first: batches hold little padding, and memory that does
+    not suffice shows at once."""
+    lengths = [len(str(request.row.get("text") or request.prompt or "")) for request in requests]
+    return sorted(range(len(requests)), key=lambda place: -lengths[place])
 
 
 def _generate(generator: Generator, batch: Sequence[Request], settings: Mapping[str, Any]) -> tuple[list[Result], int]:

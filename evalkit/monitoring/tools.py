@@ -212,7 +212,8 @@ class ProjectTools:
             InputError: the dataset cannot be read, or has no images.
         """
         from evalkit.datasets import load_dataset
-        from evalkit.runner.features import FEATURES, REFERENCE_SHARD, reference_features
+        from evalkit.runner.feature_files import FEATURES
+        from evalkit.runner.features import REFERENCE_SHARD, reference_features
         from evalkit.runner.shards import grid
         from evalkit.runner.sources import Reference
         from registry.paths import DATASET

@@ -22,6 +22,7 @@ from evalkit.reports.foreign import code, prose
 from evalkit.reports.mlflow_rows import MAX_ROWS, log_traces, table
 from evalkit.reports.samples import Sample
 from evalkit.reports.serialise import estimates_json, to_json
+from registry.artifact_store import upload
 from registry.digests import digest, short
 from registry.entities import DatasetRecord, Decision, Evaluation, ModelVersion
 from registry.suite import Suite
@@ -275,8 +276,8 @@ def _log_files(client: MlflowClient, run_id: str, payload: _Payload) -> None:
 
 
 def _upload(client: MlflowClient, run_id: str, files: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Upload within the limits; returns what was left out."""
-    left_out, total = [], 0
+    """Upload within the limits what is not there yet; returns what was left out."""
+    left_out, total, wanted = [], 0, {}
     for target, local in files.items():
         for path in sorted(p for p in local.rglob("*") if p.is_file()) if local.is_dir() else [local]:
             size = path.stat().st_size
@@ -285,8 +286,8 @@ def _upload(client: MlflowClient, run_id: str, files: Mapping[str, Path]) -> lis
                 left_out.append({"path": inner.as_posix(), "bytes": size})
                 continue
             total += size
-            parent = inner.parent.as_posix()
-            client.log_artifact(run_id, str(path), None if parent == "." else parent)
+            wanted[inner.as_posix()] = path
+    upload(client, run_id, wanted)
     return left_out
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.datasets import Dataset
@@ -69,19 +70,21 @@ def build_batch(
 def by_call(batch: Batch) -> Batch:
     """The batch with samples of one generator call as a cluster: they share its wall time.
 
-    A call is a run of equal latencies; timers are fine enough that two calls do not tie.
+    A call is what has one latency; timers are fine enough that two calls do not tie. Its samples need not be
+    neighbours, since texts are generated in the order of their lengths.
     """
     latency = np.asarray(batch.columns["latency"], np.float64)
-    starts = np.concatenate([[True], latency[1:] != latency[:-1]]) if len(latency) else np.empty(0, bool)
-    calls = [f"{batch.sample_ids[0]}:{call}" for call in np.cumsum(starts)]
+    numbers = np.unique(latency, return_inverse=True, equal_nan=False)[1]
+    calls = [f"{batch.sample_ids[0]}:{call}" for call in numbers]
     return replace(batch, clusters=calls)
 
 
-def decode_images(table: pa.Table) -> tuple[list[int], Images]:
-    """Positions within the table of the rows that have an image, and the images, uint8 ``[height, width, 3]``."""
+def present_images(table: pa.Table) -> tuple[list[int], Pictures]:
+    """Positions within the table of the rows that have an image, and those images, decoded when asked for."""
     pictures = output_pictures(table)
-    found = [(place, image) for place, image in enumerate(pictures) if image is not None]
-    return [place for place, _ in found], [image for _, image in found]
+    usable = pc.and_(pc.is_valid(table.column("image")), pc.is_null(table.column("error")))
+    places = np.flatnonzero(usable.to_numpy()).tolist()
+    return places, Pictures(len(places), lambda place: pictures[places[place]])
 
 
 def output_pictures(table: pa.Table) -> Pictures:

@@ -15,6 +15,7 @@ from evalkit.engines.base import STOPPED, Engine, LocalEngine
 from evalkit.generators.base import GenerationFailed
 from evalkit.judging.open import Desks
 from evalkit.own_database import own_url
+from evalkit.runner import profile
 from evalkit.runner.looks import at_look, design_digest
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.progress import Progress, Report
@@ -90,6 +91,7 @@ class Work:
         self.tasks = [TaskWork(task, home, self.counts, self._desks, report) for task in plan.tasks]
         self._store, self._log, self._report = store, log, report
         self._stopped = False
+        self._profiler = profile.current()  # steps may run in threads of others
         self._steps = list(self._lay_out())
 
     def _lay_out(self) -> Iterator[_Step]:
@@ -115,14 +117,22 @@ class Work:
         before = Counter(self.counts)
         if current.place == 0:
             self._tell(current, 0)
-        if current.task is not None:
-            self._perform_for(current.task, current)
-        elif current.stage == "store":
-            self._store(self.results())
-        elif self._log is not None:
-            self._log()
+        with profile.resumed(self._profiler):
+            self._do(current)
         self._tell(current, current.place + 1)
         return dict(self.counts - before)
+
+    def _do(self, step: _Step) -> None:
+        if step.task is not None:
+            with profile.span(step.stage, task=step.task.plan.name):
+                self._perform_for(step.task, step)
+        elif step.stage == "store":
+            results = self.results()
+            with profile.span("database"):
+                self._store(results)
+        elif self._log is not None:
+            with profile.span("MLflow logging"):
+                self._log()
 
     def _tell(self, step: _Step, done: int) -> None:
         if self._report is not None:
@@ -210,13 +220,16 @@ def run(
 
     suite = suite if suite is not None else registry.suite(version)
     subject = version_subject(registry, version, suite, trust_pickle=trust_pickle)
-    plan = plan_evaluation(suite, subject, read_sources(suite, registry, settings), preset)
-    plan = at_look(registry, version, plan, look, extra)
-    known = registry.evaluation(version, plan.look, digest=plan.digest)
+    with profile.span("reading data"):
+        plan = plan_evaluation(suite, subject, read_sources(suite, registry, settings), preset)
+    with profile.span("database"):
+        plan = at_look(registry, version, plan, look, extra)
+        known = registry.evaluation(version, plan.look, digest=plan.digest)
     if known is not None and (known.run_id is not None or log is None):
         return known
     if known is None:
-        plan.load()
+        with profile.span("model load"):
+            plan.load()
     engine = engine or LocalEngine()
     engine.start()
     lease = registry.acquire(f"evaluate:{plan.digest}", what=f"the evaluation of {version.reference}")

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.datasets import Dataset
-from evalkit.runner.batches import decode_images
-from evalkit.runner.columns import parsed
+from evalkit.extractors.batch_size import batch_size
+from evalkit.extractors.batched import Batched, extract_batches
+from evalkit.runner import profile
+from evalkit.runner.batches import present_images
+from evalkit.runner.columns import Pictures, parsed
+from evalkit.runner.feature_files import FEATURES, FeatureLoader, load_arrays
 from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
 from evalkit.runner.sources import Reference
 from metrics.base import Batch, Metric, State
-from metrics.errors import InputError
 from registry.digests import digest, short
 
 Arrays = dict[str, NDArray[Any]]
-FEATURES = "features"
 PROBABILITIES = "probabilities"
 REFERENCE_SHARD = 256
 PAIRED = {"reference_features": "reference image", "text_features": "prompt"}
@@ -60,26 +63,9 @@ class FeatureShards:
         return f"features/{self.folder.path.name}/{rows.stem}"
 
 
-def load_arrays(path: Path) -> Arrays:
-    """Read a feature shard; never unpickles."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def feature_loader(home: Path) -> Callable[[str], NDArray[Any]]:
+def feature_loader(home: Path) -> FeatureLoader:
     """Return the `load` that metric states resolve their references with (``features/<digest>/rows-…``)."""
-
-    def load(reference: str) -> NDArray[Any]:
-        stem, _, name = reference.partition("#")
-        path = (home / f"{stem}.npz").resolve()
-        if not path.is_relative_to((home / "features").resolve()):
-            raise InputError(f"'{reference}' does not point into the feature store")
-        try:
-            return load_arrays(path)[name or FEATURES]
-        except (FileNotFoundError, KeyError):
-            raise InputError(f"the feature shard '{reference}' is gone; evaluate again to extract it") from None
-
-    return load
+    return FeatureLoader(home)
 
 
 def output_features(home: Path, outputs: TaskOutputs, extractor: Extractor) -> FeatureShards:
@@ -87,11 +73,11 @@ def output_features(home: Path, outputs: TaskOutputs, extractor: Extractor) -> F
     identity = {"outputs": outputs.folder.digest, "extractor": extractor.identity()}
 
     def compute(rows: Rows) -> Arrays:
-        places, images = decode_images(outputs.table(rows))
-        if not images:
+        places, images = present_images(outputs.table(rows))
+        if not places:
             nothing = np.full((len(rows), 1), np.nan, dtype=np.float32)
             return {FEATURES: nothing, PROBABILITIES: nothing}
-        extracted = extractor.extract(images)
+        extracted = extract(home, extractor, images)
         return {name: _spread(values, places, len(rows)) for name, values in _named(extracted).items()}
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
@@ -102,8 +88,8 @@ def reference_features(home: Path, reference: Reference, extractor: Extractor) -
     identity = {"images": reference.identity, "extractor": extractor.identity()}
 
     def compute(rows: Rows) -> Arrays:
-        assert reference.column is not None
-        return _named(extractor.extract(reference.dataset.images(rows.start, rows.stop, column=reference.column)))
+        images = Pictures(len(rows), lambda place: reference_image(reference, rows.start + place))
+        return _named(extract(home, extractor, images))
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
 
@@ -113,11 +99,15 @@ def paired_reference_features(home: Path, data: Dataset, extractor: Extractor) -
     identity = {"paired": Reference(data, "reference_image").identity, "extractor": extractor.identity()}
 
     def compute(rows: Rows) -> Arrays:
-        images = [data.find_image(position, column="reference_image") for position in range(rows.start, rows.stop)]
-        places = [place for place, image in enumerate(images) if image is not None]
+        own = data.rows.slice(rows.start, len(rows)).select(["reference_image", "reference_image_path"])
+        given = pc.or_(pc.is_valid(own["reference_image"]), pc.is_valid(own["reference_image_path"]))
+        places = np.flatnonzero(given.to_numpy()).tolist()
         if not places:
             return {FEATURES: np.full((len(rows), 1), np.nan, dtype=np.float32)}
-        extracted = extractor.extract([image for image in images if image is not None])
+        images = Pictures(
+            len(places), lambda place: data.find_image(rows.start + places[place], column="reference_image")
+        )
+        extracted = extract(home, extractor, images)
         return {FEATURES: _spread(np.asarray(extracted.features), places, len(rows))}
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
@@ -136,6 +126,24 @@ def text_features(home: Path, data: Dataset, extractor: Any) -> FeatureShards:
         return {FEATURES: _spread(embedded, places, len(rows))}
 
     return FeatureShards(ShardFolder(home / "features", digest(identity), identity), compute)
+
+
+def extract(home: Path, extractor: Extractor, pictures: Pictures) -> Extracted:
+    """Features of images, none of which is missing: decoded ahead, in batches of a size that memory allows."""
+    images = cast("Sequence[NDArray[np.uint8]]", pictures)
+    if isinstance(extractor, Batched):
+        return extract_batches(extractor, images, batch=batch_size(extractor, images, home))
+    with profile.span("decode", rows=len(images)):
+        decoded = list(images)
+    with profile.span("network forward", rows=len(images)):
+        return extractor.extract(decoded)
+
+
+def reference_image(reference: Reference, position: int) -> NDArray[np.uint8]:
+    """One of the reference's images; a row without raises `InputError`."""
+    assert reference.column is not None
+    (image,) = reference.dataset.images(position, position + 1, column=reference.column)
+    return image
 
 
 def same_width(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

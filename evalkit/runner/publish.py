@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from evalkit.reports.scorecard import Scorecard
     from registry.store import Registry
 
-Expected = Mapping[str, Mapping[str, Sequence[str]]]
 _TEXT_ROWS = 20_000
 _IMAGE_ROWS = 500
 _SHOWN = 100
+_ROWS_AT_ONCE = 2048
 
 
 def logger_for(settings: Settings, registry: Registry, version: ModelVersion, suite: Suite) -> LogEvaluation:
@@ -78,7 +79,7 @@ def make_scorecard(
     from evalkit.reports import scorecard
 
     results = StoredResults(results_home(settings.home, evaluation), evaluation)
-    samples = worst_samples(results, suite.spec, expected=expected_answers(suite, registry, settings))
+    samples = with_expected(worst_samples(results, suite.spec), suite, registry, settings)
     holders = (v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id)
     champion = next(holders, None)
     card = scorecard.build(
@@ -93,10 +94,11 @@ def make_scorecard(
     return card, samples
 
 
-def worst_samples(
-    results: StoredResults, suite: SuiteSpec, *, expected: Expected | None = None, shown: int = _SHOWN
-) -> list[Sample]:
-    """The samples to show of every task, the worst first, at most `shown` of each."""
+def worst_samples(results: StoredResults, suite: SuiteSpec, *, shown: int = _SHOWN) -> list[Sample]:
+    """The samples to show of every task, the worst first, at most `shown` of each; without accepted answers.
+
+    Rows are looked at some at a time, so that as many take no more memory than few.
+    """
     from evalkit.reports.samples import collect, worst_first
     from evalkit.reports.scorecard import order_of, specs_of
 
@@ -106,31 +108,41 @@ def worst_samples(
         record = results.task(name)
         if record is None:
             continue
-        image = record["extractor"] is not None
-        table = results.outputs(name, 0, _IMAGE_ROWS if image else _TEXT_ROWS)
-        scores = {}
-        for metric in record["metrics"]:
-            rows = results.rows(name, metric)
-            if rows is not None and metric != "latency":
-                scores[metric] = rows
-        samples = collect(name, table, scores=scores, expected=(expected or {}).get(name))
-        metric_name, direction = order_of(suite, specs, name, samples)
-        found += worst_first(samples, metric_name, direction)[:shown]
+        worst: list[Sample] = []
+        most = min(record["target"], _TEXT_ROWS if record["extractor"] is None else _IMAGE_ROWS)
+        for start in range(0, most, _ROWS_AT_ONCE):
+            stop = min(start + _ROWS_AT_ONCE, most)
+            scores = {}
+            for metric in record["metrics"]:
+                rows = results.some_rows(name, metric, start, stop)
+                if rows is not None and metric != "latency":
+                    scores[metric] = rows
+            samples = collect(name, results.outputs(name, start, stop), scores=scores)
+            metric_name, direction = order_of(suite, specs, name, samples)
+            worst = worst_first([*worst, *samples], metric_name, direction)[:shown]
+        found += worst
     return found
 
 
-def expected_answers(suite: Suite, registry: Registry | None, settings: Settings | None = None) -> Expected:
-    """Accepted answers by task and sample id; nothing where the data are no longer at hand."""
+def with_expected(
+    samples: Sequence[Sample], suite: Suite, registry: Registry | None, settings: Settings | None = None
+) -> list[Sample]:
+    """The samples with their accepted answers; as they are where the data are no longer at hand."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from evalkit.runner.sources import read_sources
 
     try:
         sources = read_sources(suite, registry, settings)
     except InputError:
-        return {}
-    found: dict[str, dict[str, list[str]]] = {}
+        return list(samples)
+    answers: dict[tuple[str, str], tuple[str, ...]] = {}
     for name, read in sources.items():
         if read.data is not None and read.data.has("expected"):
-            rows = read.data.rows
-            pairs = zip(rows["sample_id"].to_pylist(), rows["expected"].to_pylist(), strict=True)
-            found[name] = {sample: answers or [] for sample, answers in pairs}
-    return found
+            wanted = pa.array([sample.sample_id for sample in samples if sample.task == name], pa.string())
+            rows = read.data.rows.select(["sample_id", "expected"])
+            rows = rows.filter(pc.is_in(rows["sample_id"], value_set=wanted))
+            for row in rows.to_pylist():
+                answers[name, row["sample_id"]] = tuple(row["expected"] or ())
+    return [replace(sample, expected=answers.get((sample.task, sample.sample_id), ())) for sample in samples]

@@ -61,6 +61,12 @@ class MetricScores:
         parts = [read_rows(self.folder.file(rows, ROWS)) for rows in grid(target, shard_size)]
         return Scores.concatenate(parts)
 
+    def some_rows(self, wanted: Rows, target: int, shard_size: int) -> Scores:
+        """The score rows of some positions, in order; only shards that hold one of them are read."""
+        holders = [rows for rows in grid(target, shard_size) if rows.start < wanted.stop and wanted.start < rows.stop]
+        found = Scores.concatenate([read_rows(self.folder.file(rows, ROWS)) for rows in holders])
+        return found.select(np.arange(wanted.start, wanted.stop) - holders[0].start)
+
     def states(self, target: int, shard_size: int) -> dict[str, State]:
         """Merged states of all shards, by slice (``""`` is everything)."""
         merged: dict[str, State] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from evalkit.generators.base import Request
 from registry.spec import Task
@@ -21,6 +21,15 @@ class ShardWriter(Protocol):
         self, requests: Sequence[Request], settings: Mapping[str, Any], path: Path, task: Product = "generate"
     ) -> object:
         """Generate for the requests and write the shard whole to `path`."""
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A generator that can be asked to load its model, before anything is generated."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Load the model and say what it is."""
         ...
 
 

@@ -17,10 +17,11 @@ from evalkit.generators.base import Request
 from evalkit.generators.seeds import unconditional_requests
 from evalkit.judging.open import Desks
 from evalkit.outputs import write_shard
+from evalkit.runner import profile
 from evalkit.runner.batches import build_batch, by_call, task_columns, unscored_without
 from evalkit.runner.columns import Pictures
+from evalkit.runner.feature_files import FEATURES
 from evalkit.runner.features import (
-    FEATURES,
     PAIRED,
     Arrays,
     FeatureShards,
@@ -40,8 +41,8 @@ from evalkit.runner.plan import MetricPlan, TaskPlan
 from evalkit.runner.progress import Progress, Report
 from evalkit.runner.scores import MetricScores
 from evalkit.runner.shards import Rows, ShardFolder, grid
-from evalkit.runner.sources import HELD_OUT, data_labels
-from evalkit.runner.subjects import ShardWriter
+from evalkit.runner.sources import HELD_OUT, Reference, data_labels
+from evalkit.runner.subjects import Described, ShardWriter
 from evalkit.runner.verdicts import VerdictShards
 from judges.base import VerdictJudge
 from judges.judged import get_metric
@@ -95,12 +96,17 @@ class TaskWork:
     def _produce(self, rows: Rows, path: Path) -> None:
         if self.plan.product == "stored":
             assert self.plan.outputs is not None
-            write_shard(self.plan.outputs.table(rows.start, rows.stop), path, {})
+            with profile.span("copying outputs", rows=len(rows)):
+                write_shard(self.plan.outputs.table(rows.start, rows.stop), path, {})
             return
         if self._writer is None:
             assert self.plan.subject.open is not None
-            self._writer = self._open.enter_context(self.plan.subject.open(self.plan.task))
-        self._writer.write_shard(self.requests(rows), self.plan.settings, path, task=self.plan.product)
+            with profile.span("model load"):
+                self._writer = self._open.enter_context(self.plan.subject.open(self.plan.task))
+                if isinstance(self._writer, Described):
+                    self._writer.describe()
+        with profile.span("generation", rows=len(rows)):
+            self._writer.write_shard(self.requests(rows), self.plan.settings, path, task=self.plan.product)
 
     def requests(self, rows: Rows) -> list[Request]:
         """What the generator is asked for these rows."""
@@ -154,7 +160,8 @@ class TaskWork:
         for plan in missing:
             scores = self.scores(plan)
             scores.forget_estimates()
-            scores.score(rows, self._view(batch, plan))
+            with profile.span(f"scoring {plan.name}", rows=len(rows)):
+                scores.score(rows, self._view(batch, plan))
             self.counts["scored_shards"] += 1
             self.counts[f"scored:{self.plan.name}/{plan.name}"] += 1
 
@@ -169,7 +176,8 @@ class TaskWork:
         for plan in missing:
             if plan.asks_judge:
                 (column,) = plan.metric.needs
-                verdicts[column] = self._verdicts(plan).scores(rows, batch, self._data_columns(rows))
+                with profile.span(f"judging {plan.name}", rows=len(rows)):
+                    verdicts[column] = self._verdicts(plan).scores(rows, batch, self._data_columns(rows))
         return replace(batch, columns={**batch.columns, **verdicts}) if verdicts else batch
 
     def _verdicts(self, plan: MetricPlan) -> VerdictShards:
@@ -245,11 +253,15 @@ class TaskWork:
         """The metric with the state of its reference, where it has one."""
         if not plan.metric.spec.uses_reference or self.plan.reference is None:
             return plan.metric
+        with profile.span("reference", task=self.plan.name):
+            return self._with_reference(plan, self.plan.reference)
+
+    def _with_reference(self, plan: MetricPlan, reference: Reference) -> Metric:
         if plan.compares_rows:
-            state = row_reference_state(self.home, plan.metric, self.plan.reference)
+            state = row_reference_state(self.home, plan.metric, reference)
             return get_metric(plan.name, reference=state, **plan.settings)
         assert self._reference_features is not None
-        state = reference_state(self.home, plan.metric, self.plan.reference, self._reference_features)
+        state = reference_state(self.home, plan.metric, reference, self._reference_features)
         settings = dict(plan.settings)
         if plan.held_out and self.plan.held_out is not None and self._held_out_features is not None:
             settings[HELD_OUT] = reference_state(self.home, plan.metric, self.plan.held_out, self._held_out_features)
@@ -268,7 +280,10 @@ class TaskWork:
                 scores_digest = digest(self._scores_identity(plan))
             else:
                 scores = self.scores(plan)
-                by_slice = scores.stored_estimates(self.plan.target, self.plan.shard_size, feature_loader(self.home))
+                with profile.span(f"estimating {plan.name}"):
+                    by_slice = scores.stored_estimates(
+                        self.plan.target, self.plan.shard_size, feature_loader(self.home)
+                    )
                 scores_digest = scores.folder.digest
             for slice_name, keys in by_slice.items():
                 for key, estimate in keys.items():
@@ -351,4 +366,4 @@ class TaskWork:
 
 def slice_values(data: Dataset, target: int) -> dict[str, list[str]]:
     """The values that each slice takes in the first rows."""
-    return {name: sorted(set(values)) for name, values in data.batch(0, target).slices.items()}
+    return {name: data.slice_values(name, target) for name in data.slice_names()}

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.reports.html import reencoded
-from evalkit.runner.features import FEATURES, feature_loader, load_arrays, load_reference_state
+from evalkit.runner.feature_files import FEATURES, load_arrays
+from evalkit.runner.features import feature_loader, load_reference_state
 from evalkit.runner.shards import UNREADABLE, ShardFolder, grid, write_atomically
 from evalkit.views.stored import GoneError, StoredTask
 from metrics.errors import InputError

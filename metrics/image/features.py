@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Batch, Estimate, FloatArray, Loader, Metric, State
 from metrics.errors import InputError
+from metrics.image.stored import OpenRows, RowSource, StoredPart, StoredRows, blocks
 from metrics.scoring import refuse_weights
 from metrics.statistics.intervals import Interval, constant_interval, t_interval, wilson_interval
 
@@ -107,7 +108,7 @@ class Sample:
 
     Attributes:
         rows: ``[n, d]``, float64, or for metrics that are `blockwise` float32 where they are stored so; never
-            written to, since they may be the state's own.
+            written to, since they may be the state's own. For metrics that are `streamed` a `RowSource`.
         offered: samples including those without a usable output.
         dependent: whether samples share clusters, so that per-sample errors are not independent.
     """
@@ -173,6 +174,8 @@ class RowMetric(Metric):
     column: ClassVar[str] = "features"
     blockwise: ClassVar[bool] = False
     """Whether `estimate` takes float32 rows too and converts a block at a time: half the memory, or less."""
+    streamed: ClassVar[bool] = False
+    """Whether `estimate` also takes rows that stay where they are stored (`StoredRows`) and reads them in blocks."""
 
     def init(self) -> State:
         """Return the state of no samples."""
@@ -250,7 +253,16 @@ class RowMetric(Metric):
         return State(self.spec.name, self.spec.version, facts, arrays)
 
     def resolve(self, state: State, load: Loader | None) -> Sample:
-        """Read a state's rows, in sample order, as float64 or as their metric takes them."""
+        """Read a state's rows, in sample order, as float64 or as their metric takes them.
+
+        For a `streamed` metric they are only read through, where the loader can read parts of shards.
+        """
+        clusters = state.arrays.get("clusters", np.empty(0))
+        dependent = len(np.unique(clusters)) < len(clusters)
+        parts = state.facts["parts"]
+        opener: OpenRows | None = getattr(load, "open_rows", None)
+        if self.streamed and opener is not None and parts and all("source" in part for part in parts):
+            return Sample(self._left_in_place(state, load, opener), state.facts["offered"], dependent)
         convert = stored_precision if self.blockwise else lambda part: part.astype(np.float64)
         matrix: Matrix = np.empty((0, state.facts["width"] or 0), np.float32)
         at = 0
@@ -264,8 +276,22 @@ class RowMetric(Metric):
             matrix = matrix.astype(kind, copy=False)
             matrix[at : at + len(part)] = part
             at += len(part)
-        clusters = state.arrays.get("clusters", np.empty(0))
-        return Sample(matrix, state.facts["offered"], dependent=len(np.unique(clusters)) < len(clusters))
+        return Sample(matrix, state.facts["offered"], dependent)
+
+    def _left_in_place(self, state: State, load: Loader | None, opener: OpenRows) -> Any:
+        """The rows as `StoredRows`; every shard is read once, so that a damaged one shows here."""
+        found = []
+        for part in state.facts["parts"]:
+            self._stored(part, state, load)
+            name = self._address(part)
+            kept = np.delete(np.arange(part["rows"]), part["skip"]) if part["skip"] else None
+            found.append(StoredPart(opener(name), kept))
+        return StoredRows(found, state.facts["width"])
+
+    def _address(self, part: Mapping[str, Any]) -> str:
+        """What the loader is asked for."""
+        source: str = part["source"]
+        return source if self.column == "features" else f"{source}#{self.column}"
 
     def _parts(self, state: State, load: Loader | None) -> Iterator[Matrix]:
         for part in state.facts["parts"]:
@@ -275,7 +301,7 @@ class RowMetric(Metric):
         source = part["source"]
         if load is None:
             raise InputError(f"metric '{self.spec.name}': the {self.column} are stored as '{source}'; pass `load`")
-        name = source if self.column == "features" else f"{source}#{self.column}"
+        name = self._address(part)
         rows = as_matrix(load(name), f"stored {self.column} '{name}'")
         if rows.shape != (part["rows"], state.facts["width"]):
             raise InputError(
@@ -340,11 +366,11 @@ class ContentCache:
         self._size = size
         self._results: OrderedDict[tuple[bytes, object], Any] = OrderedDict()
 
-    def get(self, rows: FloatArray, key: object, make: Callable[[], FloatArray]) -> FloatArray:
+    def get(self, rows: RowSource, key: object, make: Callable[[], FloatArray]) -> FloatArray:
         """Return the result kept for equal rows and key, or make it."""
-        content = np.ascontiguousarray(rows)
-        digest = blake2b(repr((content.shape, content.dtype.str)).encode(), digest_size=16)
-        digest.update(content.reshape(-1).view(np.uint8).data)
+        digest = blake2b(repr((tuple(rows.shape), rows.dtype.str)).encode(), digest_size=16)
+        for at in blocks(rows):
+            digest.update(np.ascontiguousarray(rows[at]).reshape(-1).view(np.uint8).data)
         place = (digest.digest(), key)
         if place not in self._results:
             self._results[place] = make()

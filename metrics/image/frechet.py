@@ -9,7 +9,8 @@ import numpy as np
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
-from metrics.image.features import Matrix, RowMetric, Sample, checked_matrix, checked_pair
+from metrics.image.features import RowMetric, Sample, checked_matrix, checked_pair
+from metrics.image.stored import RowSource, column_means, reordered
 
 _NO_INTERVAL = "no valid interval: the estimator is biased upwards at any n, so resampling does not cover the truth"
 _EIGENVALUE_ERROR = 8 * float(np.finfo(np.float64).eps)
@@ -33,10 +34,10 @@ class Gaussian:
     triangular: bool = False
 
 
-def fit_gaussian(rows: Matrix) -> Gaussian:
+def fit_gaussian(rows: RowSource) -> Gaussian:
     """Fit finite rows ``[n, d]`` in float64, by rank: for n <= d the factor is the centred rows, turned into n - 1."""
     n, d = rows.shape
-    mean = rows.mean(axis=0, dtype=np.float64)
+    mean = column_means(rows)
     if n <= d:
         # a reflection that takes the direction (1, ..., 1), where centred rows have nothing, to the first row
         factor = rows[1:] - (mean + (rows[0] - mean) / (np.sqrt(n) + 1))
@@ -165,7 +166,7 @@ def frechet_distance(reference: Any, generated: Any) -> Estimate:
     return _clamped(squared_distance(first, second), _NO_INTERVAL, n=second.n, estimand=_AT_N)
 
 
-def _half_distances(target: Gaussian, rows: Matrix, seed: int) -> FloatArray:
+def _half_distances(target: Gaussian, rows: RowSource, seed: int) -> FloatArray:
     """Distances of seeded disjoint halves; wide features, where each costs seconds, get one division only."""
     rng = np.random.default_rng(seed)
     divisions = 5 if rows.shape[1] <= 512 else 1
@@ -173,7 +174,8 @@ def _half_distances(target: Gaussian, rows: Matrix, seed: int) -> FloatArray:
     distances = []
     for _ in range(divisions):
         order = rng.permutation(len(rows))
-        distances += [squared_distance(target, fit_gaussian(rows[order[i * half : (i + 1) * half]])) for i in range(2)]
+        halves = (reordered(rows, order[i * half : (i + 1) * half]) for i in range(2))
+        distances += [squared_distance(target, fit_gaussian(some)) for some in halves]
     return np.array(distances)
 
 
@@ -204,12 +206,13 @@ class FrechetInceptionDistance(RowMetric):
     )
 
     blockwise: ClassVar[bool] = True
+    streamed: ClassVar[bool] = True
 
     def __init__(self, *, reference: State | None = None, seed: int = 0) -> None:
         super().__init__(reference=reference, seed=seed)
         self._seed = seed
 
-    def estimate(self, reference: Matrix, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: RowSource, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the distance, and its low-sample bias where four samples or more allow halves."""
         target = fit_gaussian(reference)
         raw = squared_distance(target, fit_gaussian(generated.rows))

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
-from metrics.image.features import Matrix, RowMetric, Sample, checked_pair
+from metrics.image.features import RowMetric, Sample, checked_pair
 from metrics.image.kernel_tiles import KernelPairs, tiles
+from metrics.image.stored import RowSource, blocks
 
 LEAST_FOR_INTERVAL = 50
 """Generated samples below which the jackknife interval was not found to cover in simulation."""
@@ -46,9 +47,13 @@ class KernelSums:
     subsets: FloatArray
 
 
-def _self_kernel(rows: Matrix) -> FloatArray:
+def _self_kernel(rows: RowSource) -> FloatArray:
     """The kernel of each row with itself."""
-    values: FloatArray = (np.einsum("ij,ij->i", rows, rows, dtype=np.float64) / rows.shape[1] + 1.0) ** 3
+    lengths = np.empty(len(rows))
+    for at in blocks(rows):
+        part = rows[at]
+        lengths[at] = np.einsum("ij,ij->i", part, part, dtype=np.float64)
+    values: FloatArray = (lengths / rows.shape[1] + 1.0) ** 3
     return values
 
 
@@ -56,16 +61,32 @@ Picks = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Positions in the reference and among the generated samples, each ``[subsets, size]``."""
 
 
-def _indicators(picked: NDArray[np.intp], n: int) -> FloatArray:
-    """0/1 ``[subsets, n]``: products with a kernel sum it over the subsets' pairs."""
-    chosen = np.zeros((len(picked), n))
-    np.put_along_axis(chosen, picked, 1.0, axis=1)
-    return chosen
+@dataclass(frozen=True, slots=True)
+class _Indicators:
+    """0/1 ``[subsets, n]``, a byte each: products with a kernel sum it over the subsets' pairs."""
+
+    chosen: NDArray[np.uint8]
+    kind: Any
+
+    @classmethod
+    def of(cls, picked: NDArray[np.intp], n: int, kind: Any = np.float64) -> _Indicators:
+        """Of positions ``[subsets, size]``; tiles are handed out in `kind`."""
+        chosen = np.zeros((len(picked), n), np.uint8)
+        np.put_along_axis(chosen, picked, 1, axis=1)
+        return cls(chosen, kind)
+
+    def __len__(self) -> int:
+        """Subsets."""
+        return len(self.chosen)
+
+    def __getitem__(self, at: slice) -> NDArray[Any]:
+        """The columns of a tile."""
+        return self.chosen[:, at].astype(self.kind)
 
 
-def _sum_pairs(x: Matrix, y: Matrix, picked: Picks) -> KernelSums:
+def _sum_pairs(x: RowSource, y: RowSource, picked: Picks) -> KernelSums:
     """One pass over the tiles of the three kernels, in bounded memory."""
-    in_x, in_y = _indicators(picked[0], len(x)), _indicators(picked[1], len(y))
+    in_x, in_y = _Indicators.of(picked[0], len(x)), _Indicators.of(picked[1], len(y))
     within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
     diagonal = _self_kernel(y)
     reference, squares, rows, cross = 0.0, float(diagonal @ diagonal), np.zeros(len(y)), np.zeros(len(y))
@@ -73,18 +94,18 @@ def _sum_pairs(x: Matrix, y: Matrix, picked: Picks) -> KernelSums:
     for i, j, block in pairs.within(x, pairs.between):
         times = 1 if i == j else 2
         reference += times * float(block.sum())
-        within += times * pairs.chosen_sums(in_x[:, i], block, in_x[:, j])
+        within += times * pairs.chosen_sums(in_x[i], block, in_x[j])
     for i, j, block in pairs.within(y, pairs.between):
         times = 1 if i == j else 2
         squares += times * float(np.vdot(block, block))
         rows[i] += block.sum(axis=1)
         if times == 2:
             rows[j] += block.sum(axis=0)
-        within += times * pairs.chosen_sums(in_y[:, i], block, in_y[:, j])
+        within += times * pairs.chosen_sums(in_y[i], block, in_y[j])
     for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
         block = pairs.between(y, i, x, j)
         cross[i] += block.sum(axis=1)
-        between += pairs.chosen_sums(in_y[:, i], block, in_x[:, j])
+        between += pairs.chosen_sums(in_y[i], block, in_x[j])
     return KernelSums(
         reference=reference,
         rows=rows,
@@ -100,7 +121,7 @@ def _unbiased(within: FloatArray, between: FloatArray, size: int) -> FloatArray:
     return within / (size * (size - 1)) - 2 * between / size**2
 
 
-def _subset_values(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
+def _subset_values(x: RowSource, y: RowSource, picked: Picks) -> FloatArray:
     """The unbiased estimate of each subset: from the kernels of all pairs, or subset by subset where that is less."""
     (subsets, size), d = picked[0].shape, x.shape[1]
     shared = _all_operations(x, y) * (1 + 2 * subsets / d)
@@ -117,21 +138,21 @@ def _subset_values(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
     return _unbiased(within, between, size)
 
 
-def _all_operations(x: Matrix, y: Matrix) -> float:
+def _all_operations(x: RowSource, y: RowSource) -> float:
     """Of the products of all pairs, those within a set once."""
     return float((len(x) + len(y)) ** 2 * x.shape[1])
 
 
-def _shared_subsets(x: Matrix, y: Matrix, picked: Picks) -> FloatArray:
+def _shared_subsets(x: RowSource, y: RowSource, picked: Picks) -> FloatArray:
     pairs = KernelPairs(x, y, _all_operations(x, y))
-    in_x, in_y = (_indicators(at, len(rows)).astype(pairs.kind) for at, rows in zip(picked, (x, y), strict=True))
+    in_x, in_y = (_Indicators.of(at, len(rows), pairs.kind) for at, rows in zip(picked, (x, y), strict=True))
     within, between = np.zeros(len(in_x)), np.zeros(len(in_x))
     with pairs.multiplier.alone():
         for rows, chosen in ((x, in_x), (y, in_y)):
             for i, j, block in pairs.within(rows, pairs.centred):
-                within += (1 if i is j else 2) * pairs.chosen_sums(chosen[:, i], block, chosen[:, j])
+                within += (1 if i is j else 2) * pairs.chosen_sums(chosen[i], block, chosen[j])
         for i, j in itertools.product(tiles(len(y)), tiles(len(x))):
-            between += pairs.chosen_sums(in_y[:, i], pairs.centred(y, i, x, j), in_x[:, j])
+            between += pairs.chosen_sums(in_y[i], pairs.centred(y, i, x, j), in_x[j])
     return _unbiased(within, between, picked[0].shape[1])
 
 
@@ -303,6 +324,7 @@ class KernelInceptionDistance(RowMetric):
         uses_reference=True,
     )
     blockwise: ClassVar[bool] = True
+    streamed: ClassVar[bool] = True
 
     def __init__(
         self, *, reference: State | None = None, subsets: int = 100, subset_size: int = 1000, seed: int = 2020
@@ -311,7 +333,7 @@ class KernelInceptionDistance(RowMetric):
         super().__init__(reference=reference, subsets=subsets, subset_size=subset_size, seed=seed)
         self._subsets, self._size, self._seed = subsets, subset_size, seed
 
-    def estimate(self, reference: Matrix, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: RowSource, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return both; where samples are fewer than `subset_size`, ``subset_mean`` is NaN and says what to set."""
         m, n = len(reference), generated.n
         fits = self._size <= min(m, n)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from metrics.base import FloatArray
 from metrics.image.features import Matrix
 from metrics.image.products import Multiplier
+from metrics.image.stored import RowSource, column_means, largest_entry
 
 _BLOCK_CELLS = 1_000_000
-_KEPT_CELLS = 64_000_000
+_KEPT_CELLS = 12_000_000
 """Numbers in shifted rows that are kept for the next tiles; a run's own stay in any case."""
 _STRIP_CELLS = 64_000
 """What the steps after a product work on at once, so that it stays in the cache."""
@@ -50,10 +51,10 @@ class KernelPairs:
         multiplier: what makes the products.
     """
 
-    def __init__(self, x: Matrix, y: Matrix, operations: float) -> None:
+    def __init__(self, x: RowSource, y: RowSource, operations: float) -> None:
         single = max(x.dtype.itemsize, y.dtype.itemsize) <= 4
-        largest = max(max(float(rows.max()), -float(rows.min())) for rows in (x, y))
-        middle = x.mean(axis=0, dtype=np.float64)
+        largest = largest_entry(x, y)
+        middle = column_means(x)
         self._middle = middle.astype(np.float32 if single else np.float64)
         self._typical = float(middle @ middle / len(middle) + 1.0) ** 3
         fits = single and largest < _LARGEST_SINGLE and self._typical < _FARTHEST_SINGLE
@@ -61,7 +62,7 @@ class KernelPairs:
         self.multiplier = Multiplier(operations if single else 0)
         self._kept: dict[tuple[int, int], _Shifted] = {}
 
-    def _shifted(self, rows: Matrix, at: slice | NDArray[np.intp]) -> _Shifted:
+    def _shifted(self, rows: RowSource, at: slice | NDArray[np.intp]) -> _Shifted:
         if not isinstance(at, slice):
             return self._shift(rows[at])
         place = (id(rows), at.start)
@@ -78,18 +79,18 @@ class KernelPairs:
         offsets = (np.einsum("ij,j->i", shifted, wide) + wide @ wide / 2) / len(middle)
         return _Shifted(self.multiplier.operand(shifted), offsets)
 
-    def between(self, x: Matrix, i: Any, y: Matrix, j: Any) -> FloatArray:
+    def between(self, x: RowSource, i: Any, y: RowSource, j: Any) -> FloatArray:
         """Float64 ``(a . b / d + 1)^3`` of some rows of two sets, or of one with itself."""
         return self._kernel(x, i, y, j, less=0.0, kind=np.float64)
 
-    def centred(self, x: Matrix, i: Any, y: Matrix, j: Any) -> Matrix:
+    def centred(self, x: RowSource, i: Any, y: RowSource, j: Any) -> Matrix:
         """The same less the kernel of the middle with itself, which leaves enough digits in the type of the products.
 
         Sums over pairs within and between sets, each divided by their number, lose that constant when subtracted.
         """
         return self._kernel(x, i, y, j, less=self._typical, kind=self.kind)
 
-    def _kernel(self, x: Matrix, i: Any, y: Matrix, j: Any, *, less: float, kind: Any) -> Matrix:
+    def _kernel(self, x: RowSource, i: Any, y: RowSource, j: Any, *, less: float, kind: Any) -> Matrix:
         a = self._shifted(x, i)
         b = a if x is y and i is j else self._shifted(y, j)
         values = self.multiplier.product(a.rows, b.rows)
@@ -111,7 +112,7 @@ class KernelPairs:
         sums: FloatArray = np.einsum("si,si->s", self.multiplier.plain(first, block), second, dtype=np.float64)
         return sums
 
-    def within(self, x: Matrix, kernel: Callable[..., Matrix]) -> Iterator[tuple[slice, slice, Matrix]]:
+    def within(self, x: RowSource, kernel: Callable[..., Matrix]) -> Iterator[tuple[slice, slice, Matrix]]:
         """Tiles of a set with itself, on and above the diagonal, which is 0; those above count twice."""
         for i, j in itertools.combinations_with_replacement(tiles(len(x)), 2):
             block = kernel(x, i, x, j)

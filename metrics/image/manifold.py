@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from metrics.base import PRIMARY, Estimate, FloatArray, MetricSpec, State
 from metrics.errors import InputError
 from metrics.image.features import SHARED_CLUSTERS, RowMetric, Sample, checked_pair, mean_interval, share
-from metrics.image.neighbours import Balls, memberships, neighbour_radii, reference_radii
+from metrics.image.neighbours import Balls, memberships, memberships_by_point, neighbour_radii, reference_radii
+from metrics.image.stored import RowSource, reordered
 
 LEAST_BLOCKS = 8
 """Blocks below which no t interval is given."""
@@ -25,7 +26,7 @@ _KYNKAANNIEMI = "Kynkäänniemi et al. 2019 (arXiv:1904.06991)"
 _NAEEM = "Naeem et al. 2020 (arXiv:2002.09797)"
 
 
-def _in_manifold(points: FloatArray, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
+def _in_manifold(points: RowSource, centres: RowSource, radii: FloatArray) -> NDArray[np.bool_]:
     """Whether each point lies in (or on) any centre's ball, ``[points]``."""
     inside = np.zeros(len(points), bool)
     for ((point, _),) in memberships(points, centres, Balls(radii, inclusive=True)):
@@ -33,11 +34,11 @@ def _in_manifold(points: FloatArray, centres: FloatArray, radii: FloatArray) -> 
     return inside
 
 
-def _recalled(reference: FloatArray, generated: FloatArray, k: int) -> float:
+def _recalled(reference: RowSource, generated: RowSource, k: int) -> float:
     return float(_in_manifold(reference, generated, neighbour_radii(generated, k)).mean())
 
 
-def _densities(reference: FloatArray, generated: FloatArray, k: int) -> FloatArray:
+def _densities(reference: RowSource, generated: RowSource, k: int) -> FloatArray:
     """Reference balls around each generated sample, over k: ``[n]``, 0 to m / k."""
     counts = np.zeros(len(generated))
     balls = Balls(reference_radii(reference, k), inclusive=False)
@@ -46,7 +47,7 @@ def _densities(reference: FloatArray, generated: FloatArray, k: int) -> FloatArr
     return counts / k
 
 
-def _covered(reference: FloatArray, generated: FloatArray, k: int, size: int) -> NDArray[np.bool_]:
+def _covered(reference: RowSource, generated: RowSource, k: int, size: int) -> NDArray[np.bool_]:
     """Which reference balls hold a sample of each run of `size` generated ones, ``[runs, m]``; the last is shorter."""
     covered = np.zeros((-(-len(generated) // size), len(reference)), dtype=bool)
     balls = Balls(reference_radii(reference, k), inclusive=False)
@@ -201,6 +202,7 @@ class _NeighbourMetric(RowMetric):
     """What the four share: k, and enough samples for it."""
 
     blockwise: ClassVar[bool] = True
+    streamed: ClassVar[bool] = True
 
     def __init__(self, *, reference: State | None, k: int, **settings: Any) -> None:
         if k < 1:
@@ -234,7 +236,7 @@ class Precision(_NeighbourMetric):
     def __init__(self, *, reference: State | None = None, k: int = 3) -> None:
         super().__init__(reference=reference, k=k)
 
-    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: RowSource, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the share."""
         inside = _in_manifold(generated.rows, reference, reference_radii(reference, self.k))
         return {PRIMARY: _precision(inside, generated, confidence)}
@@ -257,7 +259,7 @@ class Density(_NeighbourMetric):
     def __init__(self, *, reference: State | None = None, k: int = 5) -> None:
         super().__init__(reference=reference, k=k)
 
-    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: RowSource, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the mean."""
         values = _densities(reference, generated.rows, self.k)
         return {PRIMARY: _density(values, len(reference) / self.k, generated, confidence)}
@@ -277,16 +279,16 @@ class _BlockMetric(_NeighbourMetric):
         self.block, self.seed = block, seed
 
     @abstractmethod
-    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+    def shares(self, reference: RowSource, generated: RowSource, size: int) -> tuple[FloatArray, float]:
         """The share of reference samples that each whole run of `size` generated samples reaches, and that all do."""
 
-    def estimate(self, reference: FloatArray, generated: Sample, confidence: float) -> dict[str, Estimate]:
+    def estimate(self, reference: RowSource, generated: Sample, confidence: float) -> dict[str, Estimate]:
         """Return the mean over blocks, and the value of all samples at once under ``full``."""
         name, n = self.spec.name, generated.n
         size = min(self.block, n)
         order = np.random.default_rng(self.seed).permutation(n)
         count = n // size
-        shares, full = self.shares(reference, generated.rows[order], size)
+        shares, full = self.shares(reference, reordered(generated.rows, order), size)
         low, high, method = self._interval(shares, size, generated.dependent, confidence)
         common: dict[str, Any] = {"n": n, "coverage": generated.coverage, "confidence": confidence}
         return {
@@ -342,15 +344,19 @@ class Recall(_BlockMetric):
         """Every generated sample needs k others."""
         return self.k + 1
 
-    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+    def shares(self, reference: RowSource, generated: RowSource, size: int) -> tuple[FloatArray, float]:
         """Recall of each block, and of all samples."""
         count = len(generated) // size
-        used = generated[: count * size]
-        radii = np.concatenate([neighbour_radii(used[i * size : (i + 1) * size], self.k) for i in range(count)])
-        hits = np.zeros((len(reference), count), bool)
-        for ((point, centre),) in memberships(reference, used, Balls(radii, inclusive=True)):  # all blocks in one pass
-            hits[point, centre // size] = True
-        shares = hits.mean(axis=0)
+        used = reordered(generated, np.arange(count * size))
+        runs = (generated[i * size : (i + 1) * size] for i in range(count))
+        radii = np.concatenate([neighbour_radii(run, self.k) for run in runs])
+        hits, totals, current = np.empty((0, count), bool), np.zeros(count), slice(0, 0)
+        for at, ((point, centre),) in memberships_by_point(reference, used, Balls(radii, inclusive=True)):
+            if at != current:  # all blocks in one pass, and what they hit of one run of reference samples at a time
+                totals += hits.sum(axis=0)
+                hits, current = np.zeros((at.stop - at.start, count), bool), at
+            hits[point - at.start, centre // size] = True
+        shares: FloatArray = (totals + hits.sum(axis=0)) / len(reference)
         return shares, float(shares[0]) if size == len(generated) else _recalled(reference, generated, self.k)
 
 
@@ -368,7 +374,7 @@ class Coverage(_BlockMetric):
     def __init__(self, *, reference: State | None = None, k: int = 5, block: int = 100, seed: int = 0) -> None:
         super().__init__(reference=reference, k=k, block=block, seed=seed)
 
-    def shares(self, reference: FloatArray, generated: FloatArray, size: int) -> tuple[FloatArray, float]:
+    def shares(self, reference: RowSource, generated: RowSource, size: int) -> tuple[FloatArray, float]:
         """Coverage of each block, and of all samples."""
         covered = _covered(reference, generated, self.k, size)
         return covered[: len(generated) // size].mean(axis=1), float(covered.any(axis=0).mean())

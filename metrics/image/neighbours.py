@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from metrics.base import FloatArray
 from metrics.image.features import ContentCache, Matrix
 from metrics.image.products import Multiplier
+from metrics.image.stored import RowSource, largest_entry, reordered
 
 _BLOCK_CELLS = 4_000_000
 _STRIP_CELLS = 64_000
@@ -21,6 +22,8 @@ _STRIP_CELLS = 64_000
 _ROUNDING = 2e-5
 """Relative to the squared norms; a product over d = 2,048 in float32 was seen to err by 1e-6 at most."""
 _UNCERTAINTY = np.float32(2 * _ROUNDING / (1 - _ROUNDING))
+_KEPT_CELLS = 12_000_000
+"""Numbers in converted tiles that are kept for the next ones; two are in any case."""
 _MIDDLE_OF = 1024
 """Rows whose mean the products are taken about: any point near the data keeps their rounding small."""
 
@@ -75,17 +78,38 @@ class _Frame:
         return values
 
 
-def _frame(centres: Matrix, points: Matrix) -> _Frame:
+class _Parts:
+    """Tiles of a set in a frame, converted when asked for; the last few are kept."""
+
+    def __init__(self, rows: RowSource, frame: _Frame) -> None:
+        self.tiles = _tiles(len(rows))
+        self._rows, self._frame = rows, frame
+        self._kept: dict[int, _Single] = {}
+
+    def __getitem__(self, tile: int) -> _Single:
+        """The rows of one of the tiles."""
+        single = self._kept.pop(tile, None) or self._frame.single(self._rows[self.tiles[tile]])
+        self._kept[tile] = single  # the last one used
+        if len(self._kept) > max(2, _KEPT_CELLS // (len(single.halves) * self._rows.shape[1])):
+            del self._kept[next(iter(self._kept))]
+        return single
+
+    def halves(self) -> Matrix:
+        """Those of all rows."""
+        return np.concatenate([self[tile].halves for tile in range(len(self.tiles))])
+
+
+def _frame(centres: RowSource, points: RowSource) -> _Frame:
     """A frame about the centres in which neither set overflows."""
-    sets = (centres, points)
-    largest = max(max(float(rows.max()), -float(rows.min())) for rows in sets)
-    unit = max(2.0 ** math.frexp(largest)[1], *(float(np.finfo(rows.dtype).tiny) for rows in sets))
+    sets = (centres, points) if points is not centres else (centres,)
+    largest = largest_entry(*sets)
+    unit = max(2.0 ** math.frexp(largest)[1], *(float(np.finfo(rows.dtype).tiny) for rows in (centres, points)))
     middle = centres[:: -(-len(centres) // _MIDDLE_OF)].mean(axis=0, dtype=np.float64)
     operations = 2.0 * len(points) * len(centres) * centres.shape[1]
     return _Frame((middle / unit).astype(np.float32), unit, Multiplier(operations))
 
 
-def _exact(a: Matrix, b: Matrix, first: NDArray[np.intp], second: NDArray[np.intp]) -> FloatArray:
+def _exact(a: RowSource, b: RowSource, first: NDArray[np.intp], second: NDArray[np.intp]) -> FloatArray:
     """Squared distances of listed pairs by differences: 0 for equal rows, and the same whichever way round."""
     result = np.empty(len(first))
     step = max(1, _STRIP_CELLS // a.shape[1])
@@ -142,7 +166,7 @@ class _Candidates:
     `limits` are upper bounds of half the squared distance to the k-th nearest, float32 ``[n]``.
     """
 
-    def __init__(self, rows: Matrix, halves: Matrix, k: int) -> None:
+    def __init__(self, rows: RowSource, halves: Matrix, k: int) -> None:
         self._rows, self._halves, self._k = rows, halves, k
         self.limits = np.full(len(rows), np.inf, np.float32)
         self._parts: list[tuple[Matrix, Matrix, Matrix]] = []
@@ -194,7 +218,7 @@ class _Candidates:
         return result
 
 
-def _few_copies(rows: Matrix, halves: Matrix, most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+def _few_copies(rows: RowSource, halves: Matrix, most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
     """Where rows occur more than `most` times: positions to keep, and for each row its position among those."""
     _, group, counts = np.unique(halves, return_inverse=True, return_counts=True)
     if counts.max() <= most:
@@ -211,29 +235,28 @@ def _few_copies(rows: Matrix, halves: Matrix, most: int) -> tuple[NDArray[np.int
     return np.array(kept), place
 
 
-def neighbour_radii(rows: Matrix, *ks: int) -> FloatArray:
+def neighbour_radii(rows: RowSource, *ks: int) -> FloatArray:
     """Squared distance of each row to its k-th nearest other row, ``[n]``, or ``[ks, n]`` for several k; n exceeds k.
 
     Distances are symmetric, so that half the tiles serve both sides.
     """
-    frame, tiles = _frame(rows, rows), _tiles(len(rows))
-    parts = [frame.single(rows[at]) for at in tiles]
-    copies = _few_copies(rows, np.concatenate([part.halves for part in parts]), max(ks) + 1)
+    frame = _frame(rows, rows)
+    parts = _Parts(rows, frame)
+    halves = parts.halves()
+    copies = _few_copies(rows, halves, max(ks) + 1)
     if copies is None:
-        radii = _distinct_radii(rows, tiles, parts, frame, ks)
+        radii = _distinct_radii(rows, parts, halves, frame, ks)
     else:  # one more of the same would change no radius, and cost a difference with every other
-        kept, place = rows[copies[0]], copies[1]
-        tiles = _tiles(len(kept))
-        radii = _distinct_radii(kept, tiles, [frame.single(kept[at]) for at in tiles], frame, ks)[:, place]
+        kept, place = reordered(rows, copies[0]), copies[1]
+        radii = _distinct_radii(kept, _Parts(kept, frame), halves[copies[0]], frame, ks)[:, place]
     return radii[0] if len(ks) == 1 else radii
 
 
-def _distinct_radii(
-    rows: Matrix, tiles: Sequence[slice], parts: Sequence[_Single], frame: _Frame, ks: Sequence[int]
-) -> FloatArray:
-    k = max(ks)
-    candidates = _Candidates(rows, np.concatenate([part.halves for part in parts]), k)
-    for at, part in zip(tiles, parts, strict=True):  # first what gives every row a limit
+def _distinct_radii(rows: RowSource, parts: _Parts, halves: Matrix, frame: _Frame, ks: Sequence[int]) -> FloatArray:
+    k, tiles = max(ks), parts.tiles
+    candidates = _Candidates(rows, halves, k)
+    for tile, at in enumerate(tiles):  # first what gives every row a limit
+        part = parts[tile]
         lower = frame.lower(part, part)
         np.fill_diagonal(lower, np.inf)
         if len(lower) > k:
@@ -251,12 +274,12 @@ def _distinct_radii(
     return candidates.radii(ks)
 
 
-def reference_radii(rows: Matrix, *ks: int) -> FloatArray:
+def reference_radii(rows: RowSource, *ks: int) -> FloatArray:
     """`neighbour_radii` of a reference set, kept for the metrics that ask for the same ones next."""
     return _reference_radii.get(rows, ks, lambda: neighbour_radii(rows, *ks))
 
 
-def nearest(points: Matrix, centres: Matrix) -> tuple[NDArray[np.intp], FloatArray]:
+def nearest(points: RowSource, centres: RowSource) -> tuple[NDArray[np.intp], FloatArray]:
     """Position of each point's nearest centre and the squared distance to it; the first one where several tie."""
     position, distance = np.zeros(len(points), np.intp), np.full(len(points), np.inf)
     if not len(points):
@@ -276,13 +299,14 @@ def nearest(points: Matrix, centres: Matrix) -> tuple[NDArray[np.intp], FloatArr
     return position, distance
 
 
-def _between(points: Matrix, centres: Matrix) -> Iterator[tuple[slice, slice, _Frame, _Single, _Single, Matrix]]:
+def _between(points: RowSource, centres: RowSource) -> Iterator[tuple[slice, slice, _Frame, _Single, _Single, Matrix]]:
     """Tiles of lower bounds between two sets, with the places and the rows that they are of."""
-    frame, tiles = _frame(centres, points), _tiles(len(centres))
-    parts = [frame.single(centres[at]) for at in tiles]
+    frame = _frame(centres, points)
+    parts = _Parts(centres, frame)
     for at in _tiles(len(points)):
         part = frame.single(points[at])
-        for other, centre in zip(tiles, parts, strict=True):
+        for tile, other in enumerate(parts.tiles):
+            centre = parts[tile]
             yield at, other, frame, part, centre, frame.lower(part, centre)
 
 
@@ -295,11 +319,17 @@ class Balls:
     around: Literal["centres", "points"] = "centres"
 
 
-def memberships(points: Matrix, centres: Matrix, *balls: Balls) -> Iterator[list[Pairs]]:
+def memberships(points: RowSource, centres: RowSource, *balls: Balls) -> Iterator[list[Pairs]]:
     """For some points and centres at a time, and each kind of balls: the pairs of which one lies in the other's ball.
 
     Every pair is seen once; all that the kinds ask for is answered by one pass over the distances.
     """
+    for _, found in memberships_by_point(points, centres, *balls):
+        yield found
+
+
+def memberships_by_point(points: RowSource, centres: RowSource, *balls: Balls) -> Iterator[tuple[slice, list[Pairs]]]:
+    """The same with the run of points that the pairs are of; all centres come before the next run."""
     if not len(points):
         return
     for at, other, frame, a, b, lower in _between(points, centres):
@@ -317,4 +347,4 @@ def memberships(points: Matrix, centres: Matrix, *balls: Balls) -> Iterator[list
             kept = np.ones(len(point), bool)
             kept[open_] = within
             found.append((point[kept] + at.start, centre[kept] + other.start))
-        yield found
+        yield at, found

@@ -112,7 +112,9 @@ def test_a_run_holds_the_whole_story(client, settings, version, suite, records):
     assert "**FAIL**" in run.data.tags["mlflow.note.content"]
     assert run.inputs.dataset_inputs[0].dataset.name == "digits@test"
     files = {f.path for f in client.list_artifacts(run_id)}
-    assert files == {"suite.yaml", "estimates.json", "scorecard.html", "decision.json", "samples.json", "outputs"}
+    assert files == {
+        "suite.yaml", "estimates.json", "scorecard.html", "decision.json", "samples.json", "manifest.json", "outputs",
+    }  # fmt: skip
     assert [f.path for f in client.list_artifacts(run_id, "outputs/images")] == ["outputs/images/shard-00000.parquet"]
     kept = Path(client.download_artifacts(run_id, "suite.yaml", str(settings.home / "model"))).read_text()
     assert kept == suite.text
