@@ -137,7 +137,10 @@ def check_database(url: str) -> str:
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
-    """Take our tables back to `revision`; ``base`` removes them and nothing else."""
+    """Take our tables back to `revision`; ``base`` removes them and nothing else.
+
+    What the older tables cannot hold is lost: `registry.lost.lost_rows` counts it beforehand.
+    """
     _migrate(engine, "downgrade", revision)
 
 
@@ -168,15 +171,62 @@ def _current(engine: Engine) -> str | None:
 
 
 def _migrate(engine: Engine, direction: str, revision: str) -> None:
+    with changing_tables(engine) as connection:
+        run_migrations(connection, direction, revision)
+
+
+@contextmanager
+def changing_tables(engine: Engine) -> Iterator[Connection]:
+    """One transaction in which tables may be made anew, one process at a time; rolled back on any error.
+
+    Raises:
+        InputError: a row would point to one that is gone.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            with connection.begin():
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                yield connection
+            return
+        # Making a table anew drops the old one, which with foreign keys on deletes or refuses the rows that point to
+        # it; SQLite heeds the switch outside transactions only
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                before = _dangling(connection)
+                yield connection
+                if gone := _dangling(connection) - before:
+                    raise InputError(f"rows of {', '.join(sorted({row[0] for row in gone}))} would point to nothing")
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _dangling(connection: Connection) -> set[tuple[Any, ...]]:
+    return {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
+
+
+def run_migrations(connection: Connection, direction: str, revision: str) -> None:
+    """Run migrations within the caller's transaction, as `changing_tables` opens it.
+
+    Args:
+        connection: of the transaction.
+        direction: ``upgrade`` or ``downgrade``.
+        revision: where to.
+
+    Raises:
+        InputError: there is no such revision, or it does not lie in this direction.
+    """
     from alembic import command
+    from alembic.util.exc import CommandError
 
     config = _config()
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        # A table that a trigger names cannot be rebuilt on SQLite
-        stood = triggers.remove(connection)
-        config.attributes["connection"] = connection
+    # A table that a trigger names cannot be rebuilt on SQLite
+    stood = triggers.remove(connection)
+    config.attributes["connection"] = connection
+    try:
         getattr(command, direction)(config, revision)
-        if stood:
-            triggers.install(connection)
+    except CommandError as error:
+        raise InputError(f"revision '{revision}' of our tables: {error}") from None
+    if stood:
+        triggers.install(connection)

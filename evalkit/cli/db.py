@@ -1,4 +1,4 @@
-"""``evalkit db upgrade | check``: the tables of MLflow and evalkit, made by the database's owner."""
+"""``evalkit db …``: the databases of a project, made, checked, copied and moved by their owner."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evalkit.cli.db_copies import move
 from evalkit.cli.output import json_option, note, print_json
 
 if TYPE_CHECKING:
@@ -18,37 +19,84 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """Make, upgrade and check the tables, for databases whose server may not do so itself."""
+    """Make, upgrade and check the tables; back up, restore and move everything."""
+
+
+db.add_command(move)
 
 
 @db.command(short_help="Make or upgrade all tables and triggers, as the database's owner.")
 @click.option("--auth", is_flag=True, help="Also MLflow's tables of users, for a server where users log in.")
-def upgrade(auth: bool) -> None:
+@click.option("--to", "revision", metavar="REVISION", help="A revision of evalkit's tables; by default the newest one.")
+def upgrade(auth: bool, revision: str | None) -> None:
     """Make or upgrade MLflow's tables, evalkit's tables, and the triggers that guard protected aliases.
 
     The database is that of EVALKIT_DATABASE_URL or MLFLOW_TRACKING_URI, with its owner's name in the address. A server
-    that owns its database does all this when it starts. Back the database up before: migrations cannot be undone.
+    that owns its database does all this when it starts. Back up before (`evalkit db backup`): MLflow's tables cannot
+    go back, evalkit's can, with `evalkit db downgrade`.
     """
     from evalkit.config import load_settings, without_password
-    from registry import database, triggers
+    from evalkit.databases.tables import make_store
+    from registry import database
 
     settings = load_settings()
+    engine = make_store(settings, users=auth, revision=revision or "head")
+    try:
+        current, _ = database.revisions(engine)
+    finally:
+        engine.dispose()
+    note(f"{without_password(settings.database_url)}: evalkit's tables are at revision {current}")
+
+
+@db.command(short_help="Take evalkit's tables back to an older revision.")
+@click.option("--to", "revision", metavar="REVISION", required=True, help="For example 0006; 'base' removes them all.")
+@click.option("--lose-rows", is_flag=True, help="Go on where the older tables cannot hold everything.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def downgrade(revision: str, lose_rows: bool, yes: bool) -> None:
+    """Take evalkit's tables back, for an older version of evalkit; MLflow's tables stay as they are.
+
+    Refuses where rows, or what columns say, would be lost, and tells how many. End server and workers before. A newer
+    evalkit that opens the database upgrades it again.
+    """
+    from evalkit.config import load_settings, without_password
+    from evalkit.databases.in_use import check_idle
+    from evalkit.databases.places import places
+    from metrics.errors import InputError
+    from registry import database
+    from registry.lost import lost_rows
+
+    settings = load_settings()
+    _check_there(settings.database_url)
     with _opened(settings) as engine:
-        if not settings.advisory:
-            _upgrade_mlflow(engine.url.render_as_string(hide_password=False), users=auth)
-        database.upgrade(engine)
-        with engine.begin() as connection:
-            triggers.install(connection)
+        current, _ = database.revisions(engine)
+        lost = lost_rows(engine, revision)
+        shown = ", ".join(f"{name} ({rows})" for name, rows in lost.items())
+        if lost and not lose_rows:
+            raise InputError(f"rows would be lost: {shown}; back up first (`evalkit db backup`), then use --lose-rows")
+        store = places(settings)[0]
+        check_idle(settings, [store])
+        if not yes:
+            if lost:
+                note(f"lost for good: {shown}")
+            where = without_password(settings.database_url)
+            click.confirm(f"{where}: from revision {current} back to {revision}?", abort=True, err=True)
+        database.downgrade(engine, revision)
         current, _ = database.revisions(engine)
     note(f"{without_password(settings.database_url)}: evalkit's tables are at revision {current}")
 
 
-@db.command(short_help="Say whether tables and triggers are as this version needs them; changes nothing.")
+@db.command(short_help="Say whether tables, rows and audit are as they should be; changes nothing.")
+@click.option("--tables-only", is_flag=True, help="Leave rows and audit out, which takes time in a large database.")
 @json_option
-def check(as_json: bool) -> int:
-    """Compare tables and triggers with what this version of evalkit and MLflow needs; exit 1 where they differ."""
+def check(tables_only: bool, as_json: bool) -> int:
+    """Compare tables and triggers with what this version needs, look for damage, and verify the audit; else exit 1.
+
+    Damage is a file that SQLite finds broken, or a row that points to one which is not there.
+    """
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
     from evalkit.config import load_settings
+    from evalkit.databases.checks import audits, damage
+    from evalkit.databases.tables import mlflow_revisions
     from registry import database, triggers
 
     settings = load_settings()
@@ -56,13 +104,18 @@ def check(as_json: bool) -> int:
     with _opened(settings) as engine:
         found: dict[str, Any] = {"evalkit": dict(zip(("current", "needed"), database.revisions(engine), strict=True))}
         if not settings.advisory:
-            found["mlflow"] = dict(zip(("current", "needed"), _mlflow_revisions(engine), strict=True))
+            found["mlflow"] = dict(zip(("current", "needed"), mlflow_revisions(engine), strict=True))
             with engine.connect().execution_options(evalkit_reading=True) as connection:
                 found["missing_triggers"] = triggers.missing(connection)
     wrong = [
         name for name in ("mlflow", "evalkit") if name in found and found[name]["current"] != found[name]["needed"]
     ]
-    good = not wrong and not found.get("missing_triggers")
+    outdated = bool(wrong or found.get("missing_triggers"))
+    if not tables_only:
+        found["damage"] = damage(settings)
+        # An audit of another revision has other columns
+        found["audit"] = [] if "evalkit" in wrong else audits(settings)
+    good = not outdated and not found.get("damage") and not found.get("audit")
     if as_json:
         print_json({**found, "good": good})
         return EXIT_OK if good else EXIT_FAIL
@@ -72,7 +125,12 @@ def check(as_json: bool) -> int:
         click.echo(f"tables of {name}: {state}, needed is {found[name]['needed']}")
     for name in found.get("missing_triggers", ()):
         click.echo(f"trigger {name}: missing or changed")
-    click.echo("tables and triggers are as needed" if good else "run `evalkit db upgrade` as the database's owner")
+    for line in (*found.get("damage", ()), *found.get("audit", ())):
+        click.echo(line)
+    if outdated:
+        click.echo("run `evalkit db upgrade` as the database's owner")
+    elif good:
+        click.echo("tables and triggers are as needed" + ("" if tables_only else "; rows and audit are whole"))
     return EXIT_OK if good else EXIT_FAIL
 
 
@@ -96,30 +154,3 @@ def _opened(settings: Settings) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def _upgrade_mlflow(url: str, *, users: bool) -> None:
-    store = _mlflow_store()
-    engine = store.create_sqlalchemy_engine(url)  # ours holds SQLite's lock while MLflow opens a second connection
-    try:
-        store._safe_initialize_tables(engine)
-        current, needed = _mlflow_revisions(engine)
-        if current != needed:
-            store._upgrade_db(engine)
-        if users:
-            from mlflow.server.auth.db.utils import migrate_if_needed
-
-            migrate_if_needed(engine, "head")
-    finally:
-        engine.dispose()
-
-
-def _mlflow_revisions(engine: Engine) -> tuple[str | None, str | None]:
-    store = _mlflow_store()
-    return store._get_schema_version(engine), store._get_latest_schema_revision()
-
-
-def _mlflow_store() -> Any:
-    from mlflow.store.db import utils
-
-    return utils  # untyped

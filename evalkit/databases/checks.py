@@ -1,0 +1,97 @@
+"""Looks for damage: broken files, rows that point to nothing, and an audit that is not as it was written."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, select, text
+
+from evalkit.config import Settings
+from evalkit.databases import postgres
+from evalkit.databases.places import Place, places
+from evalkit.databases.sqlite_files import quoted
+from registry import audit
+from registry.database import connect, reading
+from registry.tables import AuditHeadRow
+
+_SHOWN = 10
+
+
+def damage(settings: Settings) -> list[str]:
+    """What is broken in any database of a project, a line each; empty where nothing is."""
+    found: list[str] = []
+    for place in places(settings):
+        if place.schema is None and place.path.exists():
+            found += _of_file(place)
+    for url in sorted({place.url for place in places(settings) if place.schema is not None}):
+        engine = postgres.engine_for(url)
+        try:
+            with engine.connect() as connection:
+                found += _orphans(connection)
+        finally:
+            engine.dispose()
+    return found
+
+
+def _of_file(place: Place) -> list[str]:
+    # Not read-only: a file in WAL mode that nobody has open cannot be read without its index being made
+    with closing(sqlite3.connect(place.path, timeout=30)) as file:
+        try:
+            said = [str(row[0]) for row in file.execute(f"PRAGMA integrity_check({_SHOWN})")]
+            found = [] if said == ["ok"] else [f"{place.path.name}: {' '.join(line.split())}" for line in said]
+            if not found:
+                found = _dangling(file, place.path)
+        except sqlite3.DatabaseError as error:
+            return [f"{place.path.name}: {error}"]
+    return found
+
+
+def _dangling(file: sqlite3.Connection, path: Path) -> list[str]:
+    """Rows that point to nothing, counted by table and by the table they point to."""
+    counts: dict[tuple[str, str], int] = {}
+    for table, _, parent, _ in file.execute("PRAGMA foreign_key_check"):
+        counts[table, parent] = counts.get((table, parent), 0) + 1
+    return [_line(path.name, table, parent, rows) for (table, parent), rows in sorted(counts.items())]
+
+
+def _line(where: str, table: str, parent: str, rows: int) -> str:
+    return f"{where}: {rows} row{'s' if rows > 1 else ''} of {table} point{'' if rows > 1 else 's'} to no {parent}"
+
+
+def _orphans(connection: Connection) -> list[str]:
+    """Rows that point to nothing: a superuser, or a constraint that was not validated, lets them in."""
+    found = []
+    told = inspect(connection)
+    for schema, names in postgres.tables(connection).items():
+        for name in names:
+            for key in told.get_foreign_keys(name, schema=schema):
+                child, parent = postgres.full(schema, name), postgres.full(schema, key["referred_table"])
+                pairs = list(zip(key["constrained_columns"], key["referred_columns"], strict=True))
+                same = " AND ".join(f"p.{quoted(there)} = c.{quoted(here)}" for here, there in pairs)
+                given = " AND ".join(f"c.{quoted(here)} IS NOT NULL" for here, _ in pairs)
+                query = f"SELECT count(*) FROM {child} c WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})"  # noqa: S608, E501 - quoted
+                if rows := int(connection.execute(text(query)).scalar() or 0):
+                    found.append(_line(schema, name, key["referred_table"], rows))
+    return found
+
+
+def audits(settings: Settings) -> list[str]:
+    """What `evalkit audit verify` finds in any workspace, a line each."""
+    return [
+        f"audit of workspace '{report.workspace}': {finding.what}"
+        for report in audit_reports(settings.database_url)
+        for finding in report.findings
+    ]
+
+
+def audit_reports(url: str) -> tuple[audit.AuditReport, ...]:
+    """The audit of every workspace of a database, by name."""
+    engine = connect(url)
+    try:
+        with reading(engine) as session:
+            workspaces = sorted(session.scalars(select(AuditHeadRow.workspace)))
+        return tuple(audit.verify(engine, workspace) for workspace in workspaces)
+    finally:
+        engine.dispose()
