@@ -41,7 +41,7 @@ class ReportFiles:
 
         if self.junit is None and self.markdown is None:
             return
-        card, differences = _numbers(decision, settings, compared=self.markdown is not None)
+        card, differences = decided_card(decision, settings, compared=self.markdown is not None)
         if self.junit is not None:
             _write(self.junit, junit.render(decision, card.suite))
         if self.markdown is not None:
@@ -64,20 +64,21 @@ class ReportFiles:
             _write(self.markdown, markdown.render_comparison(found).encode())
 
 
-def _numbers(
+def decided_card(
     decision: Decision, settings: Settings | None, *, compared: bool
 ) -> tuple[Scorecard, tuple[ComparisonRow, ...]]:
     """The scorecard behind a decision; where `compared`, all differences to the champion that it was made against."""
     from evalkit.differences import differences
     from evalkit.reports import scorecard
     from evalkit.session import open_session
+    from registry.current import IMPORTED
 
     with open_session(settings) as session:
         registry = session.registry
         version = registry.version(f"models:/{decision.model}/{decision.version}")
         evaluation = registry.evaluation_by_id(decision.evaluation_id)
         champion = None
-        if compared and decision.champion not in {None, decision.version}:
+        if compared and evaluation.status != IMPORTED and decision.champion not in {None, decision.version}:
             champion = registry.version(f"models:/{decision.model}/{decision.champion}")
         rows = differences(session, evaluation, champion) if champion is not None else ()
         card = scorecard.build(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evalkit.config import Settings, load_settings
 from evalkit.runner.progress import Report
 from metrics.errors import InputError
+from registry.current import IMPORTED
 from registry.entities import Decision, Evaluation, ModelVersion
 from registry.evaluations import QUICK
 from registry.suite import Suite
@@ -51,7 +52,7 @@ class Session:
         return self.registry.version_by_id(promotions[0].version_id) if promotions else None
 
     def evaluation(self, version: ModelVersion, preset: str | None = None) -> Evaluation:
-        """The newest finished evaluation of a version on the tasks of its current suite.
+        """The newest finished evaluation of a version on the tasks of its current suite, else an imported one.
 
         Raises:
             InputError: there is none; says what to run.
@@ -59,6 +60,10 @@ class Session:
         from evalkit.runner.plan import plan_evaluation
         from evalkit.runner.sources import read_sources, version_subject
 
+        if self.registry.evaluation(version) is None:
+            imported = (e for e in self.registry.evaluations(version) if e.status == IMPORTED and e.preset == preset)
+            if (brought := next(imported, None)) is not None:
+                return brought
         suite = self.registry.suite(version)
         subject = version_subject(self.registry, version, suite)
         plan = plan_evaluation(suite, subject, read_sources(suite, self.registry, self.settings), preset)

@@ -67,7 +67,7 @@ class Evaluation:
     version_id: str
     suite_digest: str
     preset: str | None
-    status: Literal["running", "finished", "failed"]
+    status: Literal["running", "finished", "failed", "imported"]
     run_id: str | None
     started_at: int
     finished_at: int | None

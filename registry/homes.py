@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
 from registry.database import reading, writing
@@ -54,18 +56,29 @@ class SuiteHomes:
         return Suite.from_text(text, Path.cwd(), origin=f"suite {digest[:19]}", check_files=False)
 
 
+def stored_suite(session: Session, suite: Suite, workspace: str) -> SuiteRow:
+    """The row of a suite, made within the caller's transaction where there is none."""
+    query = select(SuiteRow).where(SuiteRow.workspace == workspace, SuiteRow.digest == suite.digest)
+    row = session.scalar(query)
+    if row is None:
+        row = SuiteRow(
+            id=new_id(),
+            workspace=workspace,
+            created_at=now_ms(),
+            name=suite.name,
+            digest=suite.digest,
+            text=suite.text,
+        )
+        try:
+            with session.begin_nested():
+                session.add(row)
+        except IntegrityError:  # another process stored it between our look and our write
+            row = session.scalars(query).one()
+    return row
+
+
 def remember_suite(engine: Engine, suite: Suite, workspace: str = DEFAULT_WORKSPACE) -> None:
     """Keep a suite that a policy names, and where it was read from."""
     with writing(engine) as session:
-        row = session.scalar(select(SuiteRow).where(SuiteRow.workspace == workspace, SuiteRow.digest == suite.digest))
-        if row is None:
-            row = SuiteRow(
-                id=new_id(),
-                workspace=workspace,
-                created_at=now_ms(),
-                name=suite.name,
-                digest=suite.digest,
-                text=suite.text,
-            )
-            session.add(row)
+        row = stored_suite(session, suite, workspace)
         row.file = suite.file or row.file

@@ -48,7 +48,7 @@ def evaluation(row: EvaluationRow, estimates: Sequence[EstimateRow]) -> Evaluati
         version_id=row.version_id,
         suite_digest=row.suite_digest,
         preset=row.preset,
-        status=cast(Literal["running", "finished", "failed"], row.status),
+        status=cast(Literal["running", "finished", "failed", "imported"], row.status),
         run_id=row.run_id,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 from sqlalchemy import Select, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
@@ -25,7 +24,8 @@ from registry.database import connect, reading, upgrade, writing
 from registry.digests import new_id, now_ms
 from registry.entities import ModelVersion, Promotion
 from registry.evaluations import Evaluations
-from registry.homes import SuiteHomes
+from registry.homes import SuiteHomes, stored_suite
+from registry.imported import Imports
 from registry.leases import Leases
 from registry.mlflow_link import MlflowLink, parse_reference, parse_run
 from registry.mlflow_store import SCHEME, plain_uri
@@ -37,7 +37,7 @@ from registry.tables import DEFAULT_WORKSPACE, HolderRow, ModelVersionRow, Suite
 _REGISTER_WAIT = 120.0
 
 
-class Registry(Evaluations, Leases, SuiteHomes):
+class Registry(Evaluations, Leases, SuiteHomes, Imports):
     """One workspace of the registry.
 
     Args:
@@ -129,7 +129,7 @@ class Registry(Evaluations, Leases, SuiteHomes):
         self.mlflow.set_tags(version.name, version.version, suite_tags(suite))
         with writing(self._engine) as session:
             row = self._version_row(session, version.id)
-            stored = self._suite_row(session, suite)
+            stored = stored_suite(session, suite, self._workspace)
             row.suite_id, row.suite_file = stored.id, suite.file
             session.add(self._binding(row.id, stored.id))
             self._witness_suite(session, "suite.bound", row, stored)
@@ -347,7 +347,7 @@ class Registry(Evaluations, Leases, SuiteHomes):
     def _save(self, held: Any, suite: Suite, prepared: Prepared, training_data: tuple[str, ...]) -> None:
         model_id = self.mlflow.model_id(str(held.source))
         with writing(self._engine) as session:
-            stored = self._suite_row(session, suite)
+            stored = stored_suite(session, suite, self._workspace)
             row = self._find(session, held)
             if row is None:
                 row = ModelVersionRow(
@@ -426,25 +426,6 @@ class Registry(Evaluations, Leases, SuiteHomes):
         known = self.mlflow.aliases(row.name) if aliases is None else aliases
         suite = session.get_one(SuiteRow, row.suite_id)
         return records.model_version(row, suite, known.get(row.version, ()))
-
-    def _suite_row(self, session: Session, suite: Suite) -> SuiteRow:
-        query = select(SuiteRow).where(SuiteRow.workspace == self._workspace, SuiteRow.digest == suite.digest)
-        row = session.scalar(query)
-        if row is None:
-            row = SuiteRow(
-                id=new_id(),
-                workspace=self._workspace,
-                created_at=now_ms(),
-                name=suite.name,
-                digest=suite.digest,
-                text=suite.text,
-            )
-            try:
-                with session.begin_nested():
-                    session.add(row)
-            except IntegrityError:  # another process stored it between our look and our write
-                row = session.scalars(query).one()
-        return row
 
     def _binding(self, version_id: str, suite_id: str) -> SuiteBindingRow:
         return SuiteBindingRow(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,11 +44,13 @@ def pack(home: Path, plan: EvaluationPlan, evaluation: Evaluation, artifact_dige
     if evaluation.status != "finished":
         raise InputError(f"the evaluation is {evaluation.status}; only a finished one is submitted")
     part = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    scratch = part.with_suffix(".parquet")
     files: dict[str, str] = {}
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, path in sorted(_files(home, plan, evaluation, scratch)):
+        with (
+            tempfile.TemporaryDirectory(prefix="evalkit-") as folder,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        ):
+            for name, path in sorted(_files(home, plan, evaluation, Path(folder))):
                 if name not in files:
                     archive.write(path, name)
                     files[name] = file_digest(path)
@@ -58,7 +61,6 @@ def pack(home: Path, plan: EvaluationPlan, evaluation: Evaluation, artifact_dige
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-        scratch.unlink(missing_ok=True)
     return manifest
 
 
@@ -95,20 +97,21 @@ def _manifest(
 
 def _files(home: Path, plan: EvaluationPlan, evaluation: Evaluation, scratch: Path) -> Iterator[tuple[str, Path]]:
     for record in evaluation.details["tasks"].values():
-        yield from _outputs(home, record, scratch)
-        for name, metric in record["metrics"].items():
-            yield from _scores(home, f"{name}", record, metric)
+        for name, path in stored_outputs(home, record):
+            yield name, _without_pictures(path, scratch / name)
+        yield from stored_scores(home, record)
     for name in judge_files(plan.suite):
         yield f"{SUITE_FOLDER}/{name}", confine(plan.suite.folder, name, "`judge`")
 
 
-def _outputs(home: Path, record: Mapping[str, Any], scratch: Path) -> Iterator[tuple[str, Path]]:
+def stored_outputs(home: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Names and files of a task's outputs; raises `InputError` where some are gone."""
     folder = ShardFolder.known(home / "outputs", record["outputs"])
     for run, holding in cover(folder.existing(SUFFIX), Rows(0, record["target"])):
         if holding is None:
             raise InputError(f"outputs {run.start} to {run.stop} are gone from {folder.path}; evaluate again")
         path = folder.file(holding, SUFFIX)
-        yield path.relative_to(home).as_posix(), _without_pictures(path, scratch)
+        yield path.relative_to(home).as_posix(), path
 
 
 def _without_pictures(path: Path, scratch: Path) -> Path:
@@ -119,6 +122,12 @@ def _without_pictures(path: Path, scratch: Path) -> Path:
     empty = pa.nulls(len(table), pa.binary())
     write_shard(table.set_column(place, "image", empty).replace_schema_metadata(None), scratch, metadata)
     return scratch
+
+
+def stored_scores(home: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Names and files of a task's scores, and of what they refer to; raises `InputError` where some are gone."""
+    for name, metric in record["metrics"].items():
+        yield from _scores(home, name, record, metric)
 
 
 def _scores(home: Path, name: str, record: Mapping[str, Any], metric: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

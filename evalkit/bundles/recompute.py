@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
-from evalkit.bundles.manifest import Manifest
+from evalkit.bundles.manifest import BundledEstimate, Details
 from evalkit.bundles.verify import MismatchError
 from evalkit.evidence import StoredResults
 from evalkit.runner.features import feature_loader
@@ -29,8 +30,28 @@ _BROKEN = (
 """What made-up scores and states can raise in a metric."""
 
 
-def recompute(home: Path, manifest: Manifest, evaluation: Evaluation) -> tuple[StoredEstimate, ...]:
+class Claims(Protocol):
+    """What says of itself which estimates it has, and how they were made."""
+
+    @property
+    def details(self) -> Details:
+        """What the evaluation recorded about its tasks."""
+
+    @property
+    def estimates(self) -> Sequence[BundledEstimate]:
+        """At 95 %."""
+
+
+def recompute(
+    home: Path, manifest: Claims, evaluation: Evaluation, *, outputs: bool = True
+) -> tuple[StoredEstimate, ...]:
     """All estimates at 95 %, computed from the unpacked bundle in `home`.
+
+    Args:
+        home: folder with the shards.
+        manifest: what was claimed.
+        evaluation: the record of it.
+        outputs: whether outputs lie there; without them, times of generation stand as they were claimed.
 
     Raises:
         MismatchError: files are missing or damaged, or what was submitted is not what comes out.
@@ -39,8 +60,12 @@ def recompute(home: Path, manifest: Manifest, evaluation: Evaluation) -> tuple[S
     claimed = {(item.task, item.metric, item.key, item.slice): item.stored() for item in manifest.estimates}
     found: list[StoredEstimate] = []
     for task, record in manifest.details.tasks.items():
-        _check_samples(results, manifest, task)
-        for name in record.metrics:
+        if outputs:
+            _check_samples(results, manifest, task)
+        for name, metric in record.metrics.items():
+            if metric.per_shard and not outputs:
+                found += [claimed.pop(key) for key in [key for key in claimed if key[:2] == (task, name)]]
+                continue
             try:
                 found += _of_metric(home, results, manifest, task, name)
             except MismatchError:
@@ -58,9 +83,7 @@ def recompute(home: Path, manifest: Manifest, evaluation: Evaluation) -> tuple[S
     return tuple(found)
 
 
-def _of_metric(
-    home: Path, results: StoredResults, manifest: Manifest, task: str, name: str
-) -> Iterator[StoredEstimate]:
+def _of_metric(home: Path, results: StoredResults, manifest: Claims, task: str, name: str) -> Iterator[StoredEstimate]:
     record = manifest.details.tasks[task]
     metric = record.metrics[name]
     if metric.per_shard:
@@ -79,7 +102,7 @@ def _of_metric(
             yield StoredEstimate(task, name, key, slice_name, estimate, metric.scores)
 
 
-def _check_samples(results: StoredResults, manifest: Manifest, task: str) -> None:
+def _check_samples(results: StoredResults, manifest: Claims, task: str) -> None:
     """Every sample once, and the same ones for all metrics: a sample counted twice would narrow each interval."""
     try:
         ids = results.outputs(task).column("sample_id").to_pylist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -50,9 +51,9 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[tuple[zipfile.Z
         raise TooLargeError(f"the bundle has more than {limits.packed // _MiB} MiB")
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _checked(archive, limits)
+            entries = check_members(archive, limits, ALLOWED)
             with archive.open(entries[MANIFEST]) as stream:
-                manifest = read_manifest(_bounded(stream, limits.manifest))
+                manifest = read_manifest(read_bounded(stream, limits.manifest))
             if set(manifest.files) != set(entries) - {MANIFEST}:
                 odd = sorted(set(manifest.files) ^ (set(entries) - {MANIFEST}))[0]
                 raise InputError(f"the bundle's files are not those of its manifest: {odd!a}")
@@ -67,9 +68,23 @@ def extract(archive: zipfile.ZipFile, manifest: Manifest, target: Path, limits: 
     Raises:
         InputError: a file is not the one that the manifest names, or would unpack into far more than it says.
     """
+    extract_files(archive, {name: (name, expected) for name, expected in manifest.files.items()}, target, limits)
+
+
+def extract_files(
+    archive: zipfile.ZipFile,
+    files: Mapping[str, tuple[str, str]],
+    target: Path,
+    limits: Limits | None = None,
+) -> None:
+    """Write members below `target`: each by its name there to its name in the archive and its digest.
+
+    Raises:
+        InputError: a file is not the one that the manifest names, or would unpack into far more than it says.
+    """
     limits = limits or Limits()
-    for name, expected in manifest.files.items():
-        path = target / name
+    for place, (name, expected) in files.items():
+        path = target / place
         path.parent.mkdir(parents=True, exist_ok=True)
         sha, written = hashlib.sha256(), 0
         with archive.open(name) as stream, path.open("xb") as out:
@@ -80,11 +95,17 @@ def extract(archive: zipfile.ZipFile, manifest: Manifest, target: Path, limits: 
                 sha.update(block)
                 out.write(block)
         if f"sha256:{sha.hexdigest()}" != expected:
-            raise InputError(f"{name} is not the file that the manifest names; send the bundle again")
+            raise InputError(f"{name} is not the file that the manifest names; it was changed or damaged on the way")
         _check_content(path, name, limits)
 
 
-def _checked(archive: zipfile.ZipFile, limits: Limits) -> Mapping[str, zipfile.ZipInfo]:
+def check_members(archive: zipfile.ZipFile, limits: Limits, allowed: re.Pattern[str]) -> Mapping[str, zipfile.ZipInfo]:
+    """Members by name; names, kinds and sizes are checked before a byte of them is read.
+
+    Raises:
+        InputError: a name that is not allowed, twice the same, a link, an encrypted member, or no manifest.
+        TooLargeError: more, larger or more tightly packed than the limits.
+    """
     infos = archive.infolist()
     if len(infos) > limits.files + 1:
         raise TooLargeError(f"the bundle has {len(infos)} files; at most {limits.files} are taken")
@@ -92,7 +113,7 @@ def _checked(archive: zipfile.ZipFile, limits: Limits) -> Mapping[str, zipfile.Z
     total = 0
     for info in infos:
         name = info.filename
-        if name != MANIFEST and not ALLOWED.match(name):
+        if name != MANIFEST and not allowed.match(name):
             raise InputError(f"the bundle holds {name[:100]!a}, which is no part of an evaluation")
         if name in entries:
             raise InputError(f"the bundle holds {name[:100]!a} twice")
@@ -115,7 +136,8 @@ def _checked(archive: zipfile.ZipFile, limits: Limits) -> Mapping[str, zipfile.Z
     return entries
 
 
-def _bounded(stream: IO[bytes], limit: int) -> bytes:
+def read_bounded(stream: IO[bytes], limit: int) -> bytes:
+    """Read a manifest of at most so many bytes."""
     data = stream.read(limit + 1)
     if len(data) > limit:
         raise TooLargeError(f"{MANIFEST}: more than {limit // _MiB} MiB")
@@ -138,7 +160,7 @@ def _check_content(path: Path, name: str, limits: Limits) -> None:
                         if info.filename.endswith(".npz"):
                             _check_arrays(inner, name, limits)
     except (zipfile.BadZipFile, pa.ArrowException, OSError, EOFError, RuntimeError, NotImplementedError):
-        raise InputError(f"{name} is damaged; send the bundle again") from None
+        raise InputError(f"{name} is damaged; write and send it again") from None
 
 
 def _check_table(path: Path, name: str, limits: Limits) -> None:

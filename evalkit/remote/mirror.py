@@ -15,6 +15,7 @@ from evalkit.session import Session
 from registry.database import reading, writing
 from registry.digests import digest, now_ms, short
 from registry.entities import ModelVersion
+from registry.homes import stored_suite
 from registry.sources import LocalModel
 from registry.store import Registry
 from registry.suite import Suite
@@ -32,7 +33,7 @@ class Mirror(Registry):
         """Copy a version and its suite; a suite's file on this machine is remembered, to find its data again."""
         version = remote.version
         with writing(self._engine) as session:
-            stored = self._suite_row(session, suite)
+            stored = stored_suite(session, suite, self._workspace)
             row = session.get(ModelVersionRow, version.id)
             if row is None:
                 row = ModelVersionRow(

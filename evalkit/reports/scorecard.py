@@ -14,6 +14,7 @@ from evalkit.reports.samples import Sample, worst_first
 from judges.judged import spec_of
 from metrics.base import Direction, Estimate, MetricSpec, Quadrant
 from metrics.errors import InputError
+from registry.current import IMPORTED
 from registry.digests import short
 from registry.entities import Decision, Evaluation, ModelVersion, Outcome, RuleOutcome, StoredEstimate
 from registry.spec import SuiteSpec
@@ -197,7 +198,10 @@ def headline(decision: Decision | None, evaluation: Evaluation) -> str:
             "finished": "Evaluated; no gate has decided on it yet.",
             "running": "The evaluation is still running.",
             "failed": "The evaluation did not produce usable results.",
+            "imported": "Imported; no gate has decided on it.",
         }[evaluation.status]
+    if evaluation.status == IMPORTED:
+        return f"Imported, and counts for nothing here; where it was made the gate said {decision.outcome}."
     count = len(decision.rules)
     broken = [r.metric for r in decision.rules if r.outcome == "fail"]
     open_rules = [r.metric for r in decision.rules if r.outcome == "inconclusive"]

@@ -79,7 +79,10 @@ def make_scorecard(
     from evalkit.reports import scorecard
 
     results = StoredResults(results_home(settings.home, evaluation), evaluation)
-    samples = with_expected(worst_samples(results, suite.spec), suite, registry, settings)
+    imported = evaluation.details.get("submission", {}).get("imported", {})
+    samples = []
+    if imported.get("outputs", True):
+        samples = with_expected(worst_samples(results, suite.spec), suite, registry, settings)
     holders = (v for v in registry.versions(version.name) if "champion" in v.aliases and v.id != version.id)
     champion = next(holders, None)
     card = scorecard.build(
