@@ -1,9 +1,9 @@
 """A project's state moved from SQLite to PostgreSQL: is every page, and every number, the same?
 
 The project is copied, served from SQLite, moved with `evalkit db move`, and served from PostgreSQL with the SQLite
-files out of the way. Both times everything is read that the server tells: every page that links lead to from the first one,
-with its charts and pictures; every GET route of the REST API; MLflow's experiments, runs, metrics, models, traces and
-assessments through MLflow's own client. Then the texts are compared.
+files out of the way. Both times everything is read that the server tells: every page that links lead to from the first
+one, with its charts and pictures; every GET route of the REST API; MLflow's experiments, runs, metrics, models, traces
+and assessments through MLflow's own client. Then the texts are compared.
 
     python -m benchmarks.database_move PROJECT [--pages 2000]
 """

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, or_, select
 
 from evalkit.portable.manifest import AUDIT, AuditRecord, canonical, read_json
 from metrics.errors import InputError
-from registry.audit import Written, row_digest
+from registry.audit import row_digest
 from registry.database import reading
 from registry.digests import digest
 from registry.entities import ModelVersion
@@ -118,7 +118,7 @@ def check_witnessed(decisions: Sequence[Mapping[str, Any]], witnessed: Mapping[s
         told = witnessed.get(f"{DecisionRow.__tablename__}/{columns['id']}")
         if told is None:
             raise InputError(f"decision {columns['id']} is in no entry of the archive's audit; it was slipped in")
-        if told != row_digest(Written(DecisionRow, columns)):
+        if told != row_digest(DecisionRow(**columns)):
             raise InputError(f"decision {columns['id']} is not as the archive's audit tells; it was changed")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,10 +127,13 @@ def worst_samples(results: StoredResults, suite: SuiteSpec, *, shown: int = _SHO
     return found
 
 
-def with_expected(
-    samples: Sequence[Sample], suite: Suite, registry: Registry | None, settings: Settings | None = None
-) -> list[Sample]:
-    """The samples with their accepted answers; as they are where the data are no longer at hand."""
+def expected_answers(
+    suite: Suite,
+    registry: Registry | None,
+    settings: Settings | None = None,
+    wanted: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Accepted answers by task and sample, of the `wanted` samples or all; empty where the data are not at hand."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -139,13 +142,24 @@ def with_expected(
     try:
         sources = read_sources(suite, registry, settings)
     except InputError:
-        return list(samples)
-    answers: dict[tuple[str, str], tuple[str, ...]] = {}
+        return {}
+    answers: dict[str, dict[str, tuple[str, ...]]] = {}
     for name, read in sources.items():
-        if read.data is not None and read.data.has("expected"):
-            wanted = pa.array([sample.sample_id for sample in samples if sample.task == name], pa.string())
-            rows = read.data.rows.select(["sample_id", "expected"])
-            rows = rows.filter(pc.is_in(rows["sample_id"], value_set=wanted))
-            for row in rows.to_pylist():
-                answers[name, row["sample_id"]] = tuple(row["expected"] or ())
-    return [replace(sample, expected=answers.get((sample.task, sample.sample_id), ())) for sample in samples]
+        if read.data is None or not read.data.has("expected"):
+            continue
+        rows = read.data.rows.select(["sample_id", "expected"])
+        if wanted is not None:
+            rows = rows.filter(pc.is_in(rows["sample_id"], value_set=pa.array(wanted.get(name, ()), pa.string())))
+        answers[name] = {row["sample_id"]: tuple(row["expected"] or ()) for row in rows.to_pylist()}
+    return answers
+
+
+def with_expected(
+    samples: Sequence[Sample], suite: Suite, registry: Registry | None, settings: Settings | None = None
+) -> list[Sample]:
+    """The samples with their accepted answers; as they are where the data are no longer at hand."""
+    wanted: dict[str, list[str]] = {}
+    for sample in samples:
+        wanted.setdefault(sample.task, []).append(sample.sample_id)
+    answers = expected_answers(suite, registry, settings, wanted)
+    return [replace(s, expected=answers.get(s.task, {}).get(s.sample_id, ())) for s in samples]
