@@ -38,12 +38,14 @@ WITNESSED: tuple[type[Base], ...] = (DecisionRow, PromotionRow, ApprovalRow, Pol
 
 _BATCH = 1000
 # A write, not a SELECT FOR UPDATE: this is what makes SQLite take its lock
-_LOCK = (
+LOCKING = (
     update(AuditHeadRow)
     .where(AuditHeadRow.workspace == bindparam("locked_chain"))
     .values(seq=AuditHeadRow.seq)
     .returning(AuditHeadRow.seq, AuditHeadRow.hash)
 )
+"""What takes the lock of the chain `locked_chain` and returns its end."""
+
 _FIRST = text(
     "INSERT INTO evalkit_audit_heads (workspace, seq, hash) VALUES (:workspace, 0, :hash) ON CONFLICT DO NOTHING"
 )
@@ -105,10 +107,10 @@ def lock(session: Session, workspace: str = DEFAULT_WORKSPACE) -> Head:
     was read before the lock, together with the chain's end, still holds where `lock` returns that same end.
     """
     connection, taking = session.connection(), {"locked_chain": workspace}
-    found: Any = connection.execute(_LOCK, taking).first()
+    found: Any = connection.execute(LOCKING, taking).first()
     if found is None:
         connection.execute(_FIRST, {"workspace": workspace, "hash": GENESIS})
-        found = connection.execute(_LOCK, taking).one()
+        found = connection.execute(LOCKING, taking).one()
     return int(found[0]), str(found[1])
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Engine, Text, bindparam, cast, select
+from sqlalchemy import Engine, String, Text, bindparam, cast, exists, select, true
 from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
@@ -33,10 +33,20 @@ RANKED = (
         AuditHeadRow.hash,
     )
     .outerjoin(AuditHeadRow, AuditHeadRow.workspace == PolicyRow.workspace)
-    .where(PolicyRow.workspace == bindparam("workspace"))
+    .where(PolicyRow.workspace == bindparam("ruled"))
     .order_by(PolicyRow.specific.desc(), PolicyRow.pattern)
 )
-"""The policies of a workspace, in the order in which `ruling_row` asks them, with the end of the audit's chain."""
+"""The policies of the workspace `ruled`, in the order in which `ruling_row` asks them, with the audit chain's end."""
+
+_ruled = exists().where(
+    PolicyRow.workspace == bindparam("ruled"),
+    bindparam("name_ruled", type_=String()).like(PolicyRow.like_pattern, escape="!"),
+)
+_taken = audit.LOCKING.where(_ruled).cte("locked")
+_LOCKED = RANKED.add_columns(_taken.c.seq.label("locked_seq"), _taken.c.hash.label("locked_hash")).outerjoin(
+    _taken, true()
+)
+"""`RANKED`, and the audit's lock where one of the policies matches the name."""
 
 _SKELETON = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "3": "e", "4": "a", "7": "t"})
 
@@ -88,6 +98,21 @@ class Policy:
         return next((own for own in self.aliases if skeleton(own) == skeleton(alias)), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The policy over a model (None where none rules), and the end of the audit's chain.
+
+    Attributes:
+        policy: the most specific one that matches.
+        seen: the chain's end in the same moment; None where there is no chain.
+        locked: what `audit.lock` returns; None where the lock was not taken.
+    """
+
+    policy: Policy | None = None
+    seen: audit.Head | None = None
+    locked: audit.Head | None = None
+
+
 def skeleton(alias: str) -> str:
     """An alias without what the eye passes over: case, punctuation, digits that look like letters."""
     return re.sub(r"[-_.]", "", alias.lower()).replace("rn", "m").replace("vv", "w").translate(_SKELETON)
@@ -133,23 +158,34 @@ def remove_policy(engine: Engine, pattern: str, *, actor: str, workspace: str = 
 def list_policies(engine: Engine, workspace: str = DEFAULT_WORKSPACE) -> list[Policy]:
     """All policies of a workspace, the most specific first."""
     with reading(engine) as session:
-        return [
-            _policy(row.pattern, row.rules) for row in session.connection().execute(RANKED, {"workspace": workspace})
-        ]
+        return [_policy(row.pattern, row.rules) for row in session.connection().execute(RANKED, {"ruled": workspace})]
 
 
 def policy_for(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> Policy | None:
     """The policy that rules over a model; None where none does."""
-    return ruling(session, name, workspace)[0]
+    return ruling(session, name, workspace).policy
 
 
-def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE) -> tuple[Policy | None, audit.Head | None]:
-    """The policy that rules over a model, and the end of the audit's chain when it did.
+def ruling(session: Session, name: str, workspace: str = DEFAULT_WORKSPACE, *, locking: bool = False) -> Ruling:
+    """The policy that rules over a model.
 
-    A policy changes together with the audit, so it still rules as long as the chain ends there.
+    A policy changes together with the audit, so it still rules as long as the chain ends as it was seen.
+
+    Args:
+        session: the transaction.
+        name: the model's.
+        workspace: of the model.
+        locking: take the audit's lock as well, where a policy rules and the database does both in one round trip.
     """
-    policy, row = ruling_row(session.connection().execute(RANKED, {"workspace": workspace}), name)
-    return policy, head_of(row)
+    connection, given = session.connection(), {"ruled": workspace}
+    if not locking or connection.dialect.name != "postgresql":
+        policy, row = ruling_row(connection.execute(RANKED, given), name)
+        return Ruling(policy, head_of(row))
+    policy, row = ruling_row(
+        connection.execute(_LOCKED, {**given, "locked_chain": workspace, "name_ruled": name}), name
+    )
+    taken = row is not None and row.locked_seq is not None
+    return Ruling(policy, head_of(row), (int(row.locked_seq), str(row.locked_hash)) if taken else None)
 
 
 def head_of(row: Any) -> audit.Head | None:

@@ -35,6 +35,11 @@ _HELD: Any = select(
     _Version.version == bindparam("version"),
     _Version.current_stage != STAGE_DELETED_INTERNAL,
 )
+_ALIASES: Any = select(_Alias.alias).where(
+    _Alias.workspace == bindparam("workspace"),
+    _Alias.name == bindparam("name"),
+    _Alias.version == bindparam("version"),
+)
 _TOLD: Any = exists().where(WebhookRow.workspace == _Version.workspace).label("told")
 _MOVE: Any = (
     _HELD.add_columns(
@@ -107,7 +112,7 @@ def see(session: Session, name: str, alias: str, version: str, *, workspace: str
         values = _values(workspace, name, version, alias=alias)
     except MlflowException:
         values = {"workspace": workspace, "name": name, "version": None, "alias": alias}  # which no version has
-    rows = session.connection().execute(_SEEN, values)
+    rows = session.connection().execute(_SEEN, {**values, "ruled": workspace})
     policy, row = ruling_row(rows, name)
     if policy is None:
         return Seen()
@@ -121,6 +126,11 @@ def held_version(session: Session, workspace: str, name: str, version: str | int
     if row is None:
         refuse_unknown(name, version)
     return _held_of(row, workspace)
+
+
+def aliases(session: Session, workspace: str, name: str, version: int) -> list[str]:
+    """The aliases that point to a version."""
+    return list(session.scalars(_ALIASES, {"workspace": workspace, "name": name, "version": version}))
 
 
 def wished_move(session: Session, name: str, alias: str, version: str, *, workspace: str, wish: Intent) -> Move:

@@ -28,7 +28,7 @@ from registry.mlflow_store import ledger, locations, questions
 from registry.mlflow_store.files import digest_of
 from registry.mlflow_store.questions import Seen
 from registry.mlflow_store.sessions import OneTransaction, per_connection
-from registry.policy import ALIAS, Policy, ruling
+from registry.policy import ALIAS, Policy, Ruling, ruling
 from registry.tables import HolderRow, ModelVersionRow
 
 PROMPT_TAG = "mlflow.prompt.is_prompt"
@@ -242,14 +242,14 @@ class _Gate(SqlAlchemyStore):
     # Steps
 
     @contextmanager
-    def _ruled(self, name: str) -> Iterator[tuple[Session, Policy | None, audit.Head]]:
+    def _ruled(self, name: str) -> Iterator[tuple[Session, Policy | None, audit.Head | None]]:
         """One transaction, the policy over a model, and with one the gate's lock, held before anything else is read."""
-        locked = (0, audit.GENESIS)
         with self._recorded(name) as session:
-            policy, head = self._ruling(session, name)
+            found = self._ruling(session, name, locking=True)
+            policy, locked = found.policy, found.locked
             if policy is not None or intent().record:
-                locked = audit.lock(session, self._workspace())
-                if locked != head:
+                locked = locked or audit.lock(session, self._workspace())
+                if locked != found.seen:
                     policy = self._policy(session, name)  # it may have changed before the lock was ours
             yield session, policy, locked
 
@@ -277,6 +277,11 @@ class _Gate(SqlAlchemyStore):
             return Seen()  # MLflow's to refuse
         return questions.see(session, name, alias, version, workspace=self._workspace(), wish=wish)
 
+    def _populate_model_version_aliases(self, session: Session, name: str, version: Any) -> Any:
+        # MLflow reads the model again, and all of its aliases as objects
+        version.aliases = questions.aliases(session, self._workspace(), name, version.version)
+        return version
+
     def _check_same(self, session: Session, name: str, version: str, tag: Any) -> None:
         found = self._get_model_version_tag(session, name, _validate_model_version(version), tag.key)
         if found is not None and found.value != tag.value:
@@ -296,11 +301,11 @@ class _Gate(SqlAlchemyStore):
         return str(self._get_active_workspace())
 
     def _policy(self, session: Session, name: Any) -> Policy | None:
-        return self._ruling(session, name)[0]
+        return self._ruling(session, name).policy
 
-    def _ruling(self, session: Session, name: Any) -> tuple[Policy | None, audit.Head | None]:
+    def _ruling(self, session: Session, name: Any, *, locking: bool = False) -> Ruling:
         # Names that are none are MLflow's to refuse
-        return ruling(session, name, self._workspace()) if isinstance(name, str) else (None, None)
+        return ruling(session, name, self._workspace(), locking=locking) if isinstance(name, str) else Ruling()
 
 
 class GatedStore(_Gate):
