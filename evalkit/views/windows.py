@@ -110,7 +110,7 @@ def revisions_of(
         chosen = own if own in cadences else chosen
     revisions = [one for one in rows if one.cadence == chosen]
     if not revisions:
-        raise NotFoundError(f"'{found.name}' has no window that begins at {short(start)}")
+        raise NotFoundError(f"'{found.name}' has no window that begins at {start} (UTC milliseconds)")
     return [one for one in cadences if one != chosen], revisions
 
 

@@ -18,6 +18,8 @@ from fastapi.testclient import TestClient
 from evalkit.config import Settings
 from evalkit.pages import router
 from evalkit.project import Project
+from evalkit.server.api import PREFIX
+from evalkit.server.api import router as api
 from evalkit.server.api.project import open_project
 from evalkit.server.api.project import project as open_once
 from registry.actors import ROLES, Actor, acting
@@ -114,6 +116,7 @@ class Pages:
     def __init__(self, project: Project) -> None:
         self.project = project
         app = FastAPI()
+        app.include_router(api)
         app.include_router(router)
         app.dependency_overrides[open_once] = lambda: project
         app.add_middleware(Identified)
@@ -123,6 +126,24 @@ class Pages:
         """A page, as the owner of everything or as ``name:role,role``."""
         answer = self.client.get(path, headers={"x-actor": who} if who else {}, **more)
         return Seen(answer.status_code, answer.text, answer.headers)
+
+    def api(self, path: str, who: str | None = None, body: Any = None, **query: Any) -> Any:
+        """What the API answers, as the owner of everything or as ``name:role,role``; sent where there is a body."""
+        headers = {"x-actor": who} if who else {}
+        method = "GET" if body is None else "POST"
+        return self.client.request(method, f"{PREFIX}{path}", params=query, json=body, headers=headers)
+
+    def every(self, path: str, **query: Any) -> list[Any]:
+        """The items of all pages of an answer."""
+        found: list[Any] = []
+        cursor = None
+        while True:
+            answer = self.api(path, **query, **({"cursor": cursor} if cursor else {}))
+            assert answer.status_code == 200, answer.text
+            found += answer.json()["items"]
+            cursor = answer.json()["next"]
+            if cursor is None:
+                return found
 
     def post(self, path: str, form: dict[str, str], who: str | None = None) -> Any:
         """Send a form as it is."""

@@ -12,6 +12,7 @@ from evalkit.monitoring import scheduling
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.store import PAUSED, MonitorStore
 from evalkit.views import jobs
+from registry.database import writing
 from registry.firings import claim, finished
 
 MONITOR = """\
@@ -101,3 +102,58 @@ def test_a_firing_that_hangs_is_overdue(project: Any, applied: MonitorStore):
     old = int((datetime.now(UTC).timestamp() - 7200) * 1000)
     assert claim(project.engine, "hangs", schedule="monitor:calm", due=old, executor="gone") is not None
     assert next(line.state for line in jobs.lines(project) if line.target == "calm") == "overdue"
+
+
+def test_the_api_lists_schedules_and_why_some_failed(pages: Any, project: Any, applied: MonitorStore):
+    fire(project, "calm", 0.01)
+    fire(project, "late", 60)
+    fire(project, "broken", 30)
+    fire(project, "broken", 0.01, error="the disk is full")
+    found = pages.every("/jobs", limit=2)
+    assert [(one["target"], one["state"]) for one in found] == [
+        ("late", "overdue"),
+        ("broken", "failed"),
+        ("calm", "ok"),
+    ]
+    assert found[1]["latest"]["error"] == "the disk is full" and found[1]["latest"]["seconds"] >= 0
+    assert found[1]["cron"] == "0 7 * * *" and found[1]["next"] > found[1]["latest"]["due"]
+    assert [one["target"] for one in pages.every("/jobs", state="overdue")] == ["late"]
+    (failed,) = pages.every("/firings", outcome="failed")
+    assert (failed["schedule"], failed["error"]) == ("monitor:broken", "the disk is full")
+    assert [one["outcome"] for one in pages.every("/firings", schedule="monitor:broken", limit=1)] == ["failed", "done"]
+    assert pages.api("/jobs/monitor:broken").json()["latest"]["key"] == failed["key"]
+    for name in ("monitor:none", "..%2f..%2fetc", "%00", "<script>"):
+        assert pages.api(f"/jobs/{name}").status_code == 404
+        assert pages.api(f"/jobs/{name}/run", body={}).status_code == 404
+
+
+def test_the_api_runs_pauses_and_resumes(pages: Any, applied: MonitorStore):
+    assert pages.api("/jobs/monitor:calm/pause", body={}).json()["state"] == "paused"
+    assert applied.monitor("calm").status == PAUSED
+    refused = pages.api("/jobs/monitor:calm/run", body={})
+    assert (refused.status_code, refused.json()["error"]) == (409, "conflict")
+    assert pages.api("/jobs/monitor:calm/pause", "vera:viewer", body={}).status_code == 403
+    assert pages.api("/jobs/monitor:calm/resume", body={}).json()["state"] == "waiting"
+    queued = pages.api("/jobs/monitor:calm/run", body={})
+    assert (queued.status_code, queued.json()["workers"]) == (202, 0) and queued.json()["key"]
+
+
+def test_the_api_tells_what_waits_and_does_it_again(pages: Any, project: Any):
+    from registry.outbox import BACKFILL, Outbox, put
+
+    with writing(project.engine) as session:
+        keys = [put(session, BACKFILL, {"secret": "what it is about"}) for _ in range(2)]
+    outbox = Outbox(project.engine)
+    item = outbox.claim(BACKFILL)
+    assert item is not None
+    outbox.finish(item, "failed", "the disk is full")
+    (told,) = pages.every("/work")
+    assert (told["kind"], told["open"], told["failed"]) == (BACKFILL, 1, 1)
+    found = {one["id"]: one for one in pages.every("/work/items", kind=BACKFILL, limit=1)}
+    assert set(found) == set(keys) and "secret" not in str(found)
+    assert found[item.id]["log"][0]["detail"] == "the disk is full"
+    assert pages.api(f"/work/items/{item.id}/retry", "eva:evaluator", body={}).status_code == 403
+    assert pages.api(f"/work/items/{item.id}/retry", body={}).json()["outcome"] is None
+    assert pages.api(f"/work/items/{item.id}/retry", body={}).status_code == 422
+    assert pages.api("/work/items/0190b0c8-7c1a-7000-8000-000000000000/retry", body={}).status_code == 404
+    assert pages.every("/work/items", kind="none") == pages.every("/workers") == []

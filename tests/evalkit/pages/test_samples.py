@@ -301,3 +301,39 @@ def test_a_copy_stands_beside_its_training_image(drawn_pages: Any):
         with Image.open(io.BytesIO(drawn_pages.client.get(source).content)) as image:
             pictures.append(np.asarray(image.convert("RGB")))
     assert np.array_equal(*pictures)
+
+
+def test_the_api_has_the_images_and_what_they_miss(drawn_pages: Any):
+    (evaluation, *_) = drawn_pages.every("/models/squares/versions/1/evaluations")
+    (first, *rest) = drawn_pages.every(f"/evaluations/{evaluation['id']}/samples", limit=100)
+    assert first["image"] and all(one["text"] is None for one in rest)
+    answer = drawn_pages.client.get(first["image"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.headers["content-security-policy"] == "default-src 'none'"
+    again = drawn_pages.client.get(first["image"], headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert drawn_pages.client.get(first["image"], headers={"x-actor": "x:"}).status_code == 401
+    modes = drawn_pages.api(f"/evaluations/{evaluation['id']}/modes").json()
+    assert modes["copies"] or modes["missed"]
+    shown = [one["image"] for one in modes["copies"] if one["image"]] + [
+        i for one in modes["missed"] for i in one["images"]
+    ]
+    for address in shown[:2]:
+        assert drawn_pages.client.get(address).headers["content-type"] == "image/png"
+    assert drawn_pages.api(f"/evaluations/{evaluation['id']}/modes/999999").status_code == 404
+
+
+def test_images_are_labelled_beside_no_verdict(drawn_pages: Any):
+    seen = drawn_pages.get("/evalkit/label")
+    (link,) = [link for link in seen.links if link.startswith("/evalkit/label/squares/1/squares?")]
+    seen = drawn_pages.get(link)
+    assert seen.status == 200, seen.text
+    (source,) = [str(given["src"]) for tag, given in seen.tags if tag == "img"]
+    assert drawn_pages.client.get(source).headers["content-type"] == "image/png"
+    form = {str(given["name"]): str(given["value"]) for tag, given in seen.tags if tag == "input" and given.get("name")}
+    assert drawn_pages.post("/evalkit/label/squares/1/squares", {**form, "answer": "p"}).status_code == 303
+    (label,) = drawn_pages.every("/labelling/squares/1/squares/labels")
+    assert (label["value"], label["draw"]) == (1.0, 0)
+    told = drawn_pages.api("/labelling/squares/1/squares").json()
+    assert (told["labelled"], told["parts"][0]["title"] if told["parts"] else "prompt") == (1, "prompt")
+    assert drawn_pages.client.get(told["image"]).headers["content-type"] == "image/png"

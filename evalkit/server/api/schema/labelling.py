@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from evalkit.judging.assignments import MOST_DRAWS
 from evalkit.server.api.schema.base import In, Number, Out, Page
@@ -17,7 +17,6 @@ DrawQuery = Annotated[int | None, Query(ge=0, lt=MOST_DRAWS, description="One th
 class Which(BaseModel):
     """Which labels of a task."""
 
-    model_config = ConfigDict(extra="forbid")
     metric: str = Field("", max_length=60, description="A judged score; empty for outputs without a judge.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of the draws.")
 
