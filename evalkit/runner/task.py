@@ -100,10 +100,9 @@ class TaskWork:
         if self._writer is None:
             assert self.plan.subject.open is not None
             self._writer = self._open.enter_context(self.plan.subject.open(self.plan.task))
-        self._writer.write_shard(self.requests(rows), self.plan.settings, path, task=self.plan.product)
+        self._writer.write_shard(self._requests(rows), self.plan.settings, path, task=self.plan.product)
 
-    def requests(self, rows: Rows) -> list[Request]:
-        """What the generator is asked for these rows."""
+    def _requests(self, rows: Rows) -> list[Request]:
         data, seed = self.plan.data, self.plan.seed
         if data is None:
             return unconditional_requests(seed, rows.start, rows.stop)
