@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
+from evalkit.engines.folders import own_folder
 from evalkit.engines.parcels import Fetch, Parcel, unpack
 from evalkit.generators.base import GenerationFailed, Request
 from evalkit.generators.wire import error_to_wire
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 Reply = dict[str, Any]
 P = ParamSpec("P")
-_PREFIX = "evalkit-actor-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,7 @@ class ShardActor:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        _sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self._folder = own_folder("evalkit-actor-")
         self._open = contextlib.ExitStack()
         self._generator: GeneratorProcess | None = None
         self._extractor: Any = None
@@ -198,14 +196,6 @@ def _read_plain_file(path: Path) -> bytes:
     except OSError as error:
         raise GenerationFailed(f"the generator wrote no outputs that can be read: {error.strerror}") from None
     raise GenerationFailed("the generator wrote no outputs that can be read: not a plain file")
-
-
-def _sweep() -> None:
-    """Remove the folders of workers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse(rows: object, path: Path) -> None:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from evalkit.engines.actor import Luggage
 from evalkit.engines.parcels import Put, pack, pack_code
 from evalkit.engines.pool import Job, Worker
+from evalkit.generators.base import Request
 from evalkit.generators.process import GeneratorProcess
+from evalkit.generators.seeds import unconditional_requests
 from evalkit.runner.features import (
     PAIRED,
     REFERENCE_SHARD,
@@ -176,12 +178,19 @@ class _Extracted:
 def _generate(task: TaskWork, rows: Rows, load: _GeneratorLoader, worker: Worker) -> None:
     worker.use(load)
     plan, folder = task.plan, task.outputs.folder
-    data = worker.call("generate", task.requests(rows), dict(plan.settings), plan.product)
+    data = worker.call("generate", _requests(task, rows), dict(plan.settings), plan.product)
     path = folder.file(rows, SUFFIX)
     write_atomically(path, data)
     if not _outputs_sound(task, rows):
         raise InputError(f"the generator wrote no sound outputs for rows {rows.start} to {rows.stop} ({path})")
     _count(task, {"generated_shards": 1})
+
+
+def _requests(task: TaskWork, rows: Rows) -> list[Request]:
+    data, seed = task.plan.data, task.plan.seed
+    if data is None:
+        return unconditional_requests(seed, rows.start, rows.stop)
+    return data.requests(seed, rows.start, rows.stop)
 
 
 def _outputs_sound(task: TaskWork, rows: Rows) -> bool:

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from evalkit.engines.actor import ShardActor, own_version
+from evalkit.engines.folders import own_folder
 from evalkit.engines.pool import Reply, WorkerLostError
 from metrics.errors import InputError
 
@@ -97,7 +98,7 @@ class RayCluster:
     def _start_local(self, workers: int | None) -> None:
         # Sockets lie below it, and the name of a socket may have about a hundred characters
         base = tempfile.gettempdir()
-        self._folder = Path(tempfile.mkdtemp(prefix="ek", dir=base if len(base) <= 20 else "/tmp"))  # noqa: S108
+        self._folder = own_folder("ek-", Path(base if len(base) <= 20 else "/tmp"))  # noqa: S108
         memory = psutil.virtual_memory().available // 5
         try:
             ray.init(

@@ -21,6 +21,33 @@ STATES = "states"
 _SLICE = "slice."
 
 
+class MergeTree:
+    """States merged in pairs, pairs of pairs and so on, in the order in which they come.
+
+    The shape depends on their number alone, so results repeat to the last bit whatever made the states. A state that
+    grows as it is merged, such as a set of n-grams, is copied a logarithmic number of times instead of at every merge.
+    """
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._waiting: list[tuple[int, State]] = []
+
+    def add(self, state: State) -> None:
+        """Put the next state to those before it."""
+        height = 0
+        while self._waiting and self._waiting[-1][0] == height:
+            state = self._metric.merge(self._waiting.pop()[1], state)
+            height += 1
+        self._waiting.append((height, state))
+
+    def merged(self) -> State:
+        """The state of all that were added, of which there has to be one."""
+        (_, state), *left = reversed(self._waiting)
+        for _, before in left:
+            state = self._metric.merge(before, state)
+        return state
+
+
 class MetricScores:
     """What is stored of one metric under one scores digest."""
 
@@ -69,11 +96,11 @@ class MetricScores:
 
     def states(self, target: int, shard_size: int) -> dict[str, State]:
         """Merged states of all shards, by slice (``""`` is everything)."""
-        merged: dict[str, State] = {}
+        trees: dict[str, MergeTree] = {}
         for rows in grid(target, shard_size):
             for name, state in states_from_bytes(self.folder.file(rows, STATES).read_bytes()).items():
-                merged[name] = self.metric.merge(merged[name], state) if name in merged else state
-        return merged
+                trees.setdefault(name, MergeTree(self.metric)).add(state)
+        return {name: tree.merged() for name, tree in trees.items()}
 
     def estimates(
         self, target: int, shard_size: int, *, confidence: float, load: Loader | None, only: str | None = None

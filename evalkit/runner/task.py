@@ -106,10 +106,9 @@ class TaskWork:
                 if isinstance(self._writer, Described):
                     self._writer.describe()
         with profile.span("generation", rows=len(rows)):
-            self._writer.write_shard(self.requests(rows), self.plan.settings, path, task=self.plan.product)
+            self._writer.write_shard(self._requests(rows), self.plan.settings, path, task=self.plan.product)
 
-    def requests(self, rows: Rows) -> list[Request]:
-        """What the generator is asked for these rows."""
+    def _requests(self, rows: Rows) -> list[Request]:
         data, seed = self.plan.data, self.plan.seed
         if data is None:
             return unconditional_requests(seed, rows.start, rows.stop)
