@@ -16,7 +16,7 @@ from metrics.errors import InputError
 MAX_BYTES = 4 * 2**30
 """Uncompressed bytes of a table that are read at most."""
 MAX_ROWS = 20_000_000
-_PARQUET_ROWS = 10_000
+_PARQUET_ROWS = 1_000
 Row = dict[str, Any]
 Rows = list[Row]
 

@@ -15,7 +15,7 @@ from evalkit.generators.base import GenerationFailed
 from metrics.errors import InputError
 from registry.digests import file_digest
 
-_BATCH = 256
+_BATCH = 64
 
 
 class ProgramExtractor:

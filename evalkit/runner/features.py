@@ -23,6 +23,7 @@ from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
 from evalkit.runner.sources import Reference
+from evalkit.runner.taking_turns import one_at_a_time
 from metrics.base import Batch, Metric, State
 from registry.digests import digest, short
 
@@ -162,6 +163,14 @@ def reference_state(home: Path, metric: Metric, reference: Reference, features: 
     stored = load_reference_state(home, key)
     if stored is not None:
         return stored
+    # Versions that are evaluated at once share their reference: one process extracts it, whatever the metric
+    lock = home / "locks" / f"{features.folder.path.name}.lock"
+    with one_at_a_time(lock, features.folder.path):
+        stored = load_reference_state(home, key)
+        return stored if stored is not None else _make_reference_state(home, key, metric, reference, features)
+
+
+def _make_reference_state(home: Path, key: str, metric: Metric, reference: Reference, features: FeatureShards) -> State:
     state = metric.init()
     for rows in grid(len(reference.dataset), REFERENCE_SHARD):
         columns: dict[str, Any] = dict(features.arrays(rows))

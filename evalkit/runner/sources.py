@@ -78,7 +78,11 @@ class StoredOutputs:
 
     def table(self, start: int, stop: int) -> pa.Table:
         """Rows ``start <= i < stop`` in the schema of output shards."""
-        rows = self.source.rows.select(["output", "image", "image_path"]).to_pylist()
+        wanted = self.places[start:stop]
+        taken = self.source.rows.select(["output", "image", "image_path"]).take(
+            pa.array([place for place in wanted if place is not None], pa.int64())
+        )
+        rows = iter(taken.to_pylist())
         own = self.data.rows.slice(start, stop - start).select(["sample_id", "prompt"]).to_pylist()
         made = []
         for offset, row in enumerate(own):
@@ -87,7 +91,7 @@ class StoredOutputs:
             if place is None:
                 made.append({**row, "position": position, "seed": 0, "error": NO_OUTPUT})
                 continue
-            found, measured = rows[place], self.source.extra[place]
+            found, measured = next(rows), self.source.extra[place]
             image = self._png(place) if found["image"] or found["image_path"] else None
             error = NO_OUTPUT if found["output"] is None and image is None else None
             made.append(

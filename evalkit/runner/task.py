@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from evalkit.datasets import Dataset
+from evalkit.extractors.precision import split_precision
 from evalkit.generators.base import Request
 from evalkit.generators.seeds import unconditional_requests
 from evalkit.judging.open import Desks
@@ -300,6 +301,12 @@ class TaskWork:
         for name, count in self._too_fine.items():
             found.append(
                 f"{self.plan.name}: slice '{name}' has {count} values, more than {MAX_SLICE_VALUES}; it is left out"
+            )
+        precision = split_precision(self.plan.task.extractor or "")[1]
+        if precision is not None:
+            found.append(
+                f"{self.plan.name}: features were computed in {precision}, as the suite asks; numbers on them do not "
+                "agree with those in float32, and compare with each other alone"
             )
         trained = set(self.plan.subject.training_data)
         reference = self.plan.reference.dataset if self.plan.reference else None

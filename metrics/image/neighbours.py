@@ -16,7 +16,7 @@ from metrics.image.features import ContentCache, Matrix
 from metrics.image.products import Multiplier
 from metrics.image.stored import RowSource, largest_entry, reordered
 
-_BLOCK_CELLS = 4_000_000
+_BLOCK_CELLS = 1_000_000
 _STRIP_CELLS = 64_000
 """What the steps after a product work on at once, so that it stays in the cache."""
 _ROUNDING = 2e-5
@@ -170,7 +170,7 @@ class _Candidates:
         self._rows, self._halves, self._k = rows, halves, k
         self.limits = np.full(len(rows), np.inf, np.float32)
         self._parts: list[tuple[Matrix, Matrix, Matrix]] = []
-        self._most = max(_BLOCK_CELLS // 8, 4 * k * len(rows))
+        self._most = max(_BLOCK_CELLS // 2, 4 * k * len(rows))
         self._added = 0
 
     def add(self, owners: NDArray[np.intp], others: NDArray[np.intp], lower: Matrix) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from evalkit.generators.base import Request
+from evalkit.generators.base import Generation, Request
 from evalkit.generators.catalogue import create
+from evalkit.generators.causal_lm import CausalLanguageModel
 from evalkit.generators.process import GeneratorProcess
+from evalkit.generators.shards import make_shard
 from evalkit.models import describe_model
 from evalkit.outputs import read_shard
 from metrics.errors import InputError
@@ -98,3 +102,30 @@ def test_pickled_weights_need_trust(language_model: Path, tmp_path: Path) -> Non
     torch.save({}, folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"no .safetensors weights"):
         create(describe_model(folder))
+
+
+def test_texts_are_batched_by_length_and_stored_in_their_own_order(language_model: Path, tmp_path: Path) -> None:
+    model = CausalLanguageModel.from_description({"path": str(language_model)})
+    words = ["the quick brown fox", "a", "quick brown", "fox", "the quick", "brown fox jumps", "it", "jumps over"]
+    asked = [Request(f"s{i}", i, seed=i, prompt=word, row={"text": word}) for i, word in enumerate(words)]
+    batches: list[list[int]] = []
+    generate = model.generate
+    settings = {"max_new_tokens": 3, "temperature": 1.0, "batch_size": 3}
+
+    def seen(some: Sequence[Request], given: Mapping[str, Any]) -> list[Generation]:
+        batches.append([len(request.prompt or "") for request in some])
+        return generate(some, given)
+
+    model.generate = seen  # type: ignore[method-assign]
+    make_shard(model, asked, settings, tmp_path / "sampled.parquet")
+    lengths = [length for batch in batches for length in batch]
+    assert lengths == sorted(lengths, reverse=True) and [len(batch) for batch in batches] == [3, 3, 2]
+    table, _ = read_shard(tmp_path / "sampled.parquet")
+    assert table["sample_id"].to_pylist() == [request.sample_id for request in asked]
+    assert table["position"].to_pylist() == list(range(len(words)))
+    alone = [generate([request], settings)[0].text for request in asked]
+    assert table["text"].to_pylist() == alone  # each with its own noise, whatever it was batched with
+    make_shard(model, asked, {"batch_size": 3}, tmp_path / "scored.parquet", task="likelihood")
+    scored, _ = read_shard(tmp_path / "scored.parquet")
+    singly = [model.log_likelihoods([word], {})[0].nll for word in words]
+    np.testing.assert_allclose(scored["nll"].to_pylist(), singly, rtol=1e-5)
