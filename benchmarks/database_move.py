@@ -145,7 +145,7 @@ def mlflow(url: str) -> dict[str, str]:
     for experiment in experiments:
         found[f"experiment {experiment.experiment_id}"] = _told(experiment)
     for run in client.search_runs(ids, run_view_type=3, max_results=1000):
-        found[f"run {run.info.run_id}"] = json.dumps(run.to_dictionary(), sort_keys=True, default=str)
+        found[f"run {run.info.run_id}"] = _sorted(run.to_dictionary())
         for metric in sorted(run.data.metrics):
             history = client.get_metric_history(run.info.run_id, metric)
             found[f"run {run.info.run_id} {metric}"] = str([(m.step, m.timestamp, m.value.hex()) for m in history])
@@ -159,10 +159,19 @@ def mlflow(url: str) -> dict[str, str]:
     while True:
         page = client.search_traces(locations=ids, max_results=200, page_token=token)
         for trace in page:
-            found[f"trace {trace.info.trace_id}"] = trace.to_json()
+            found[f"trace {trace.info.trace_id}"] = _sorted(json.loads(trace.to_json()))
         token = page.token
         if not token:
             return {name: plain(url, said) for name, said in found.items()}
+
+
+def _sorted(value: Any) -> str:
+    """JSON with every list sorted: MLflow asks for inputs and assessments in no order, so no database owes it one."""
+    if isinstance(value, dict):
+        return "{" + ",\n".join(f"{json.dumps(key)}: {_sorted(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",\n".join(sorted(map(_sorted, value))) + "]"
+    return json.dumps(value, default=str)
 
 
 def _told(entity: Any) -> str:

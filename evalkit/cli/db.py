@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.db_copies import move
+from evalkit.cli.db_copies import backup, move, restore
 from evalkit.cli.output import json_option, note, print_json
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def db() -> None:
     """Make, upgrade and check the tables; back up, restore and move everything."""
 
 
+db.add_command(backup)
+db.add_command(restore)
 db.add_command(move)
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import types
@@ -31,7 +32,7 @@ class Column:
 
     Attributes:
         name: of the column.
-        kind: ``boolean``, ``integer``, ``float``, ``text``, ``json``, ``jsonb``, ``bytes`` or ``date``.
+        kind: ``boolean``, ``integer``, ``float``, ``decimal``, ``text``, ``json``, ``jsonb``, ``bytes`` or ``date``.
         length: characters at most, of a text.
         generated: whether the database computes it.
     """
@@ -54,14 +55,12 @@ class Digest:
     """Takes rows in any order."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._jsonb = [column.kind == "jsonb" for column in columns]
+        self._kinds = [column.kind for column in columns]
         self._sum = self._rows = 0
 
     def add(self, row: Sequence[Value]) -> None:
         """Take one row, its values as `fitting` gives them."""
-        said = json.dumps(
-            [_plain(value, jsonb=jsonb) for value, jsonb in zip(row, self._jsonb, strict=True)], ensure_ascii=True
-        )
+        said = json.dumps([_plain(value, kind) for value, kind in zip(row, self._kinds, strict=True)])
         self._sum = (self._sum + int.from_bytes(hashlib.sha256(said.encode()).digest())) % _MODULUS
         self._rows += 1
 
@@ -70,14 +69,16 @@ class Digest:
         return Content(self._rows, f"sum256:{self._sum:064x}")
 
 
-def _plain(value: Value, *, jsonb: bool) -> Any:
+def _plain(value: Value, kind: str) -> Any:
     """A value whose JSON is different for different values, kinds included."""
     if isinstance(value, float):
         return {"float": value.hex()}
     if isinstance(value, bytes):
         return {"bytes": hashlib.sha256(value).hexdigest()}
-    if jsonb and isinstance(value, str):
+    if kind == "jsonb" and isinstance(value, str):
         return json.dumps(json.loads(value), sort_keys=True)
+    if kind == "decimal" and isinstance(value, str):
+        return f"{Decimal(value).normalize():f}"
     return value
 
 
@@ -94,6 +95,7 @@ def kind_of(declared: types.TypeEngine[Any], where: str) -> str:
         (types.Boolean, "boolean"),
         (types.Integer, "integer"),
         (types.Float, "float"),
+        (types.Numeric, "decimal"),
         (types.String, "text"),
         (types.LargeBinary, "bytes"),
         (types.Date, "date"),
@@ -185,6 +187,13 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"JSON with {name}, which PostgreSQL refuses")
 
 
+def _decimal(value: Any) -> str:
+    try:
+        return str(Decimal(_text(value)))
+    except InvalidOperation:
+        raise ValueError(f"{value!r:.40} is no number") from None
+
+
 def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
@@ -201,6 +210,7 @@ _CONVERTERS: dict[str, Callable[[Any], Value]] = {
     "boolean": _boolean,
     "integer": _integer,
     "float": _float,
+    "decimal": _decimal,
     "text": _text,
     "json": _json,
     "jsonb": _json,

@@ -20,17 +20,15 @@ from evalkit.databases.checks import audit_reports
 from evalkit.databases.content import Column, Content, Digest, Value, fitted
 from evalkit.databases.in_use import check_idle
 from evalkit.databases.places import STORE, Place, is_postgres, places, same_database
-from evalkit.databases.tables import AUTH_VERSIONS, make_beside, make_store, mlflow_revisions, users_revision
+from evalkit.databases.tables import VERSIONS, make_beside, make_store, mlflow_revisions, users_revision
 from evalkit.own_database import SCHEMAS
 from metrics.errors import InputError
 from registry import audit, database, triggers
 from registry.mlflow_store import plain_uri
-from registry.tables import VERSION_TABLE
 
 Follow = Callable[[str, int, int], None]
 """Told the table's name, and how many rows of how many are done."""
 
-_VERSIONS = frozenset({"alembic_version", VERSION_TABLE, AUTH_VERSIONS, "dbos_migrations"})
 _TELL_EVERY = 500
 
 
@@ -176,7 +174,7 @@ def _fill(connection: Connection, there: Sequence[Place], files: sqlite_files.Fi
     total = sum(table.rows for table in todo)
     triggers.remove(connection)
     keys = postgres.drop_foreign_keys(connection)
-    postgres.empty_all(connection, _VERSIONS)
+    postgres.empty_all(connection, VERSIONS)
     done, moved = 0, []
     for table in todo:
         file = files[table.place.name]
@@ -200,7 +198,7 @@ def _planned(connection: Connection, place: Place, file: sqlite3.Connection) -> 
     known = set(postgres.tables(connection)[_schema(place)])
     planned = []
     for name in sqlite_files.tables(file):
-        if name in _VERSIONS:
+        if name in VERSIONS:
             continue
         rows = sqlite_files.count(file, name)
         if name not in known:

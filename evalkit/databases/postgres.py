@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ SCHEMATA = ("public", *sorted(SCHEMAS.values()))
 """All schemas of a project."""
 
 _FETCHED = 2000
+_READ = 2**20
 
 
 def engine_for(url: str) -> Engine:
@@ -126,7 +129,7 @@ def set_sequences(connection: Connection, schema: str, table: str, names: Sequen
 
 
 def rows(connection: Connection, schema: str, table: str, found: Sequence[Column]) -> Iterator[list[Value]]:
-    """All rows of a table as they are told to SQLite: JSON and dates as text; a few thousand in memory at a time."""
+    """All rows of a table with JSON, dates and decimals as text; a few thousand are in memory at a time."""
     said = ", ".join(_selected(column) for column in found)
     with driver(connection).cursor(name="evalkit_rows") as cursor:
         cursor.itersize = _FETCHED
@@ -144,7 +147,7 @@ def content(connection: Connection, schema: str, table: str, found: Sequence[Col
 
 
 def _selected(column: Column) -> str:
-    return quoted(column.name) + ("::text" if column.kind in {"json", "jsonb", "date"} else "")
+    return quoted(column.name) + ("::text" if column.kind in {"json", "jsonb", "date", "decimal"} else "")
 
 
 def full(schema: str, table: str) -> str:
@@ -155,3 +158,37 @@ def full(schema: str, table: str) -> str:
 def driver(connection: Connection) -> Any:
     """The driver's connection behind SQLAlchemy's, in the same transaction."""
     return connection.connection.driver_connection
+
+
+def dump(connection: Connection, schema: str, table: str, names: Sequence[str], target: Path) -> int:
+    """Write a table's rows to a file, as COPY writes them; return their number."""
+    said = ", ".join(map(quoted, names))
+    with driver(connection).cursor() as cursor, target.open("wb") as stream:
+        with cursor.copy(f"COPY (SELECT {said} FROM {full(schema, table)}) TO STDOUT") as copying:  # noqa: S608 - quoted
+            for part in copying:
+                stream.write(part)
+        stream.flush()
+        os.fsync(stream.fileno())
+        return int(cursor.rowcount)
+
+
+def load(connection: Connection, schema: str, table: str, names: Sequence[str], source: Path) -> int:
+    """Read a file that `dump` wrote into a table; return the number of rows."""
+    said = ", ".join(map(quoted, names))
+    with driver(connection).cursor() as cursor, source.open("rb") as stream:
+        with cursor.copy(f"COPY {full(schema, table)} ({said}) FROM STDIN") as copying:
+            while part := stream.read(_READ):
+                copying.write(part)
+        return int(cursor.rowcount)
+
+
+def given_numbers(connection: Connection, schema: str, table: str) -> dict[str, int]:
+    """The last number that each of a table's sequences gave, by column."""
+    query = text(
+        "SELECT a.attname, s.last_value FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname "
+        "JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
+        "WHERE d.refobjid = to_regclass(:table) AND s.last_value IS NOT NULL"
+    )
+    return {str(name): int(last) for name, last in connection.execute(query, {"table": full(schema, table)})}

@@ -13,7 +13,10 @@ from registry.tables import VERSION_TABLE
 AUTH_VERSIONS = "alembic_version_auth"
 """MLflow's table of the revision of its tables of users."""
 
-SEEDED = frozenset({"alembic_version", VERSION_TABLE, AUTH_VERSIONS, "dbos_migrations", "workspaces"})
+VERSIONS = frozenset({"alembic_version", VERSION_TABLE, AUTH_VERSIONS, "dbos_migrations"})
+"""Tables that say which revision the others are at."""
+
+SEEDED = VERSIONS | {"workspaces"}
 """Tables that have a row from the start."""
 
 

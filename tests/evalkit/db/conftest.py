@@ -101,6 +101,7 @@ def _filled(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     run = client.create_run("0")
     for step, value in enumerate((0.1, float("inf"), float("nan"), -0.0, 1e-300)):
         client.log_metric(run.info.run_id, "loss", value, step=step, timestamp=step)
+    client.log_text(run.info.run_id, "☃", "deep/note.txt")
     registry.close()
     _books(settings)
     for path in home.glob("*.db"):
