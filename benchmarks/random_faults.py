@@ -58,7 +58,6 @@ def main() -> int:
     lines = _known(given.resume, given.database, given.seed)
     done = 1 + max((line["number"] for line in lines if line["kind"] not in {END, REFERENCE}), default=-1)
     load = Load(patience=given.patience)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unmount and clean up
     os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "OMP_NUM_THREADS": "1"}
     reference = next((line["reference"] for line in lines if line["kind"] == REFERENCE), None)
     if reference is None:
@@ -93,8 +92,9 @@ def main() -> int:
 
 def _keep(file: Path | None, line: dict[str, Any]) -> None:
     if file is not None:
+        cut = file.exists() and not file.read_bytes().endswith(b"\n") and file.stat().st_size > 0
         with file.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write("\n" * cut + json.dumps(line) + "\n")
 
 
 def _known(file: Path | None, database: str, seed: int) -> list[dict[str, Any]]:
@@ -106,4 +106,5 @@ def _known(file: Path | None, database: str, seed: int) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that disks are unmounted
     sys.exit(main())

@@ -51,9 +51,21 @@ class Load:
 def run_series(
     database: str, seed: int, faults: range, *, load: Load, reference: Mapping[str, Mapping[str, Any]],
     tell: Callable[[Outcome], None], only: tuple[str, ...] = (),
-    logs: Path | None = None,
+    logs: Path | None = None, look: Callable[[Site], None] | None = None,
 ) -> None:  # fmt: skip
-    """Run the faults with these numbers over one workload, and tell what came of each and of the end."""
+    """Run the faults with these numbers over one workload.
+
+    Args:
+        database: ``sqlite`` or ``postgresql``.
+        seed: with the number of a fault it says all about the fault.
+        faults: numbers of the faults.
+        load: what runs beside them.
+        reference: the estimates of an undisturbed run, as `benchmarks.faults.site.undisturbed` gives them.
+        tell: told what came of each fault, and of the end.
+        only: names of the only kinds of faults.
+        logs: a folder for what the processes said.
+        look: called at the very end, with everything at rest.
+    """
     with running(
         database, seed=seed * 1000 + faults.start, size=load.size, workers=load.workers, versions=load.versions,
         releases=load.releases,
@@ -76,6 +88,8 @@ def run_series(
         told += f"{len(site.finished())} firings, {len(site.evaluations.done) if site.evaluations else 0} evaluations, "
         told += f"{len(site.told.versions)} releases"
         new = tuple(one for one in found if one not in seen)
+        if look is not None:
+            look(site)
         tell(Outcome(faults[-1], "end of series", told, None if stuck else took, new))
 
 
