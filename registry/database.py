@@ -44,7 +44,7 @@ def connect(url: str) -> Engine:
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "handle_error", _forget_read_only)
+    event.listen(engine, "handle_error", forget_read_only)
     return engine
 
 
@@ -87,8 +87,11 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _forget_read_only(context: ExceptionContext) -> None:
-    # A file that was opened while nothing could be written stays so for as long as it is open
+def forget_read_only(context: ExceptionContext) -> None:
+    """Have a connection closed that may not write: listens to ``handle_error`` of SQLite engines.
+
+    A file that was opened while nothing could be written stays so for as long as it is open.
+    """
     code = getattr(context.original_exception, "sqlite_errorcode", 0)
     if code & 0xFF == sqlite3.SQLITE_READONLY:
         context.is_disconnect = True

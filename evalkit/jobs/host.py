@@ -146,6 +146,9 @@ class Host:
         except InputError as failure:
             _log.error("%s failed: %s", key, failure)
             error = f"{type(failure).__name__}: {failure}"
+        except DBAPIError as away:
+            error = f"the database cannot be used: {_one_line(away)}"
+            _log.error("%s failed: %s", key, error)
         except Exception as failure:  # recorded and shown; the next firing comes whatever happened to this one
             _log.exception("%s failed", key)
             error = f"{type(failure).__name__}: {failure}"

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import InternalError, OperationalError
 
 from evalkit.cli.failures import explain
@@ -31,14 +31,41 @@ def test_a_connection_that_may_not_write_is_not_used_again(tmp_path: Path) -> No
     engine.dispose()
 
 
+def test_nor_one_of_an_engine_that_a_library_made(tmp_path: Path) -> None:
+    from evalkit.jobs.launching import launch, shut_down
+
+    launch(f"sqlite:///{tmp_path / 'jobs.db'}")
+    shut_down()
+    engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")  # as DBOS makes it
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (value INTEGER)"))
+        connection.execute(text("PRAGMA query_only = ON"))
+    insert = text("INSERT INTO kept VALUES (1)")
+    with pytest.raises(OperationalError, match="readonly"), engine.begin() as connection:
+        connection.execute(insert)
+    with engine.begin() as connection:
+        connection.execute(insert)
+    engine.dispose()
+
+
 def test_a_database_that_only_reads_is_told_in_one_line() -> None:
     refusal = InternalError("INSERT", {"secret": 1}, Exception("cannot execute INSERT in a read-only transaction"))
     assert explain(refusal) == "the database cannot be used: cannot execute INSERT in a read-only transaction"
 
 
-@pytest.mark.parametrize(("failure", "traceback"), [(InputError("no such rows"), False), (ZeroDivisionError(), True)])
-def test_a_worker_shows_no_traceback_of_what_users_can_mend(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception, traceback: bool
+AWAY = OperationalError("INSERT", {"secret": 1}, Exception("disk is full"))
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "traceback"),
+    [
+        (InputError("no such rows"), "InputError: no such rows", False),
+        (AWAY, "the database cannot be used: disk is full", False),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug", True),
+    ],
+)
+def test_a_worker_shows_a_traceback_of_bugs_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception, error: str, traceback: bool
 ) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     engine = connect(url)
@@ -54,5 +81,5 @@ def test_a_worker_shows_no_traceback_of_what_users_can_mend(
     (record,) = caplog.records
     assert bool(record.exc_info) is traceback
     (stored,) = history(engine)
-    assert (stored.outcome, stored.error) == ("failed", f"{type(failure).__name__}: {failure}")
+    assert (stored.outcome, stored.error) == ("failed", error)
     engine.dispose()
