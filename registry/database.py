@@ -105,9 +105,15 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
-    """A session that only reads; it never waits for writers on SQLite in WAL mode."""
-    with engine.connect().execution_options(evalkit_reading=True) as connection, Session(connection) as session:
+def reading(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
+    """A session that only reads; it never waits for writers on SQLite in WAL mode.
+
+    With `snapshot` all that it reads is of one moment, as it always is on SQLite.
+    """
+    options: dict[str, Any] = {"evalkit_reading": True}
+    if snapshot and engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.connect().execution_options(**options) as connection, Session(connection) as session:
         yield session
 
 
