@@ -264,7 +264,7 @@ def verify(engine: Engine, workspace: str = DEFAULT_WORKSPACE, anchors: Sequence
     known = sorted((a for a in anchors if a.workspace == workspace), key=lambda a: a.seq)
     hashes = {0: GENESIS}
     seq, previous = 0, GENESIS
-    with reading(engine) as session:
+    with reading(engine, snapshot=True) as session:  # what is written meanwhile is not missing
         for row in _rows(session, workspace):
             findings += _check_entry(row, seq, previous)
             seq, previous = row.seq, row.hash

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -44,6 +44,7 @@ def connect(url: str) -> Engine:
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", forget_read_only)
     return engine
 
 
@@ -86,6 +87,16 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def forget_read_only(context: ExceptionContext) -> None:
+    """Have a connection closed that may not write: listens to ``handle_error`` of SQLite engines.
+
+    A file that was opened while nothing could be written stays so for as long as it is open.
+    """
+    code = getattr(context.original_exception, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_READONLY:
+        context.is_disconnect = True
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """A session in one transaction that may write; committed at the end, rolled back on any error."""
@@ -94,9 +105,15 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
-    """A session that only reads; it never waits for writers on SQLite in WAL mode."""
-    with engine.connect().execution_options(evalkit_reading=True) as connection, Session(connection) as session:
+def reading(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
+    """A session that only reads; it never waits for writers on SQLite in WAL mode.
+
+    With `snapshot` all that it reads is of one moment, as it always is on SQLite.
+    """
+    options: dict[str, Any] = {"evalkit_reading": True}
+    if snapshot and engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.connect().execution_options(**options) as connection, Session(connection) as session:
         yield session
 
 

@@ -30,7 +30,8 @@ def explain(error: Exception) -> str | None:
         return f"{missing}: pip install 'evalkit[{extra}]'" if extra else None
     if _is(error, "mlflow.exceptions", "MlflowException"):
         return f"MLflow says: {_one_line(error)}"
-    if _is(error, "sqlalchemy.exc", "OperationalError"):
+    if _is(error, "sqlalchemy.exc", "OperationalError") or _is(error, "sqlalchemy.exc", "InternalError"):
+        # PostgreSQL's drivers say the latter of a database that may not be written
         cause = getattr(error, "orig", None) or error  # without the statement and its values
         return f"the database cannot be used: {_one_line(cause)}"
     if isinstance(error, OSError):

@@ -143,6 +143,12 @@ class Host:
             handler(firing, context["target"])
         except FencedError as fenced:
             _log.warning("%s", fenced)
+        except InputError as failure:
+            _log.error("%s failed: %s", key, failure)
+            error = f"{type(failure).__name__}: {failure}"
+        except DBAPIError as away:
+            error = f"the database cannot be used: {_one_line(away)}"
+            _log.error("%s failed: %s", key, error)
         except Exception as failure:  # recorded and shown; the next firing comes whatever happened to this one
             _log.exception("%s failed", key)
             error = f"{type(failure).__name__}: {failure}"
@@ -168,10 +174,10 @@ class Host:
         while True:
             try:
                 return work()
-            except DBAPIError:
+            except DBAPIError as away:
                 if self._stopping.is_set():
                     raise
-                _log.exception("the database does not answer; trying again")
+                _log.warning("the database does not answer; trying again: %s", _one_line(away))
                 self._stopping.wait(wait)
                 wait = min(wait * 2, 10.0)
 
@@ -180,6 +186,13 @@ class Host:
             start = time.monotonic()
             try:
                 work()
-            except Exception:  # a database that is away for a while: the next turn may find it again
+            except DBAPIError as away:  # the next turn may find it again
+                _log.warning("%s: %s", threading.current_thread().name, _one_line(away))
+            except Exception:  # DBOS's own way to say so, among others
                 _log.exception("%s", threading.current_thread().name)
             self._stopping.wait(max(0.0, seconds - (time.monotonic() - start)))
+
+
+def _one_line(error: DBAPIError) -> str:
+    """What the driver said, without the statement and its values."""
+    return " ".join(str(error.orig).split())[:200]

@@ -56,6 +56,21 @@ def test_an_untouched_chain_is_intact(engine: Engine):
         assert digest({key: value for key, value in entry.items() if key != "hash"}) == entry["hash"]
 
 
+def test_what_is_written_while_the_chain_is_read_is_not_missing(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    write(engine)
+    check, others = audit._check_entry, [2]
+
+    def meanwhile(*arguments: Any) -> Any:
+        if others:
+            write(engine, others.pop())
+        return check(*arguments)
+
+    monkeypatch.setattr(audit, "_check_entry", meanwhile)
+    report = audit.verify(engine)
+    assert (report.entries, report.findings, others) == (5, (), [])
+    assert audit.verify(engine).entries == 7
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("actor", "eve"), ("kind", "override"), ("name", "other"), ("at", 1), ("hash", "sha256:0"), ("previous", "x"),
