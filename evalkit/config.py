@@ -70,7 +70,7 @@ def _read_file(path: Path) -> dict[str, str]:
         return {}
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path.name}: not valid TOML ({error}); correct the file or remove it") from None
     for key, value in content.items():
         if key not in _KEYS or not isinstance(value, str):

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from evalkit.datasets.pictures import SUFFIXES
 from evalkit.datasets.readers import is_table
 from evalkit.generators.catalogue import check_description
 from metrics.errors import InputError
+from registry import artifacts
 from registry.paths import confine
 
 _ENDPOINT = re.compile(r"^openai:/+(?P<model>[^@\s]+)(@(?P<url>\S+))?$")
 _CALL = re.compile(r"^call:\s*(?P<call>[\w.]+:[\w.]+)$")
 _HUB = re.compile(r"^(?P<adapter>hf|diffusers):/*(?P<name>[\w.-]+(/[\w.-]+)?)$")
-_MAX_MLMODEL = 2**20
 
 
 def describe_model(
@@ -116,16 +114,11 @@ def _from_folder(folder: Path, kind: str | None) -> dict[str, Any]:
 
 def read_mlmodel(folder: Path) -> dict[str, Any]:
     """Return the content of a model folder's ``MLmodel`` file."""
-    file = folder / "MLmodel"
+    file = folder / artifacts.MLMODEL
     if not file.is_file():
         raise InputError(f"{folder} is no MLflow model: it has no MLmodel file")
-    if file.stat().st_size > _MAX_MLMODEL:
-        raise InputError(f"{file}: larger than {_MAX_MLMODEL:,} bytes")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML ({error})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("flavors"), dict):
+    content = artifacts.read_mlmodel(file)
+    if not isinstance(content.get("flavors"), dict):
         raise InputError(f"{file}: expected a mapping with `flavors`")
     return content
 

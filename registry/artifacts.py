@@ -15,6 +15,7 @@ from registry.digests import digest, file_digest
 MLMODEL = "MLmodel"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OWN_FOLDER = "evalkit"
+_BYTES, _DEPTH, _VALUES = 2**20, 100, 100_000
 
 _VOLATILE = (
     "artifact_path",
@@ -78,14 +79,44 @@ def _walk(folder: str, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def read_mlmodel(path: Path) -> dict[str, Any]:
-    """Content of an MLmodel file."""
+    """Content of an MLmodel file; `InputError` where it is none, or over a limit once its anchors are followed."""
+    if path.stat().st_size > _BYTES:
+        raise InputError(f"{path}: larger than {_BYTES:,} bytes; that is no MLmodel file")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8")
+        _check_nesting(path, text)
+        content = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not a readable MLmodel file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a readable MLmodel file")
+    _check_values(path, content)
     return content
+
+
+def _check_nesting(path: Path, text: str) -> None:
+    """Refuse what is nested too deeply: libyaml's composer would overrun the stack, and end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise InputError(f"{path}: nested more than {_DEPTH} levels deep; that is no MLmodel file")
+
+
+def _check_values(path: Path, content: Any) -> None:
+    """Refuse anchors that expand without end, or hold themselves."""
+    pending, seen = [content], 0
+    while pending:
+        value = pending.pop()
+        seen += 1
+        if seen > _VALUES:
+            raise InputError(f"{path}: more than {_VALUES:,} values once anchors are followed; that is no MLmodel file")
+        if isinstance(value, dict):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            pending += value
 
 
 def normalised(mlmodel: Mapping[str, Any]) -> dict[str, Any]:

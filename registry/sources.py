@@ -16,6 +16,7 @@ from registry.digests import file_digest
 
 FLAVOR = "evalkit"
 _INSIDE = "model"
+_LARGEST_JSON = 16 * 2**20
 _IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _TABLES = {".jsonl", ".json", ".csv", ".parquet"}
 _LIMIT = "cannot tell what it is; expected a Hugging Face folder, a .pt2 file, a folder of images, an outputs file"
@@ -82,11 +83,9 @@ def infer_kind(folder: Path) -> str:
         architectures = _read_json(folder / "config.json").get("architectures") or []
         return "llm" if any("CausalLM" in str(a) or "LMHead" in str(a) for a in architectures) else "transformer"
     if (folder / MLMODEL).is_file():
-        flavors = read_mlmodel(folder / MLMODEL).get("flavors") or {}
-        own = flavors.get(FLAVOR) or {}
-        if own.get("kind"):
-            return str(own["kind"])
-        if str((flavors.get("transformers") or {}).get("task", "")) == "text-generation":
+        if _flavor(folder, FLAVOR).get("kind"):
+            return str(_flavor(folder, FLAVOR)["kind"])
+        if str(_flavor(folder, "transformers").get("task", "")) == "text-generation":
             return "llm"
     return "model"
 
@@ -95,9 +94,15 @@ def stored_generator(folder: Path) -> dict[str, Any]:
     """The generator that an MLmodel's ``evalkit`` flavor describes; empty where it has none."""
     if not (folder / MLMODEL).is_file():
         return {}
-    flavor = (read_mlmodel(folder / MLMODEL).get("flavors") or {}).get(FLAVOR) or {}
-    generator = flavor.get("generator") or {}
-    return dict(generator) if isinstance(generator, dict) else {}
+    return _mapping(_flavor(folder, FLAVOR).get("generator"))
+
+
+def _flavor(folder: Path, name: str) -> dict[str, Any]:
+    return _mapping(_mapping(read_mlmodel(folder / MLMODEL).get("flavors")).get(name))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
 
 
 def _endpoint(model: str, settings: Mapping[str, Any] | None) -> LocalModel:
@@ -190,7 +195,10 @@ def _described(
 
 def _merge(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**inferred, **given}
-    merged["settings"] = {**inferred.get("settings", {}), **given.get("settings", {})}
+    settings = given.get("settings") or {}
+    if not isinstance(settings, Mapping):
+        raise InputError(f"the generator's `settings` are a mapping, got {type(settings).__name__}")
+    merged["settings"] = {**inferred.get("settings", {}), **settings}
     if "path" in inferred:
         merged["path"] = inferred["path"]  # inside the stored model, wherever the caller had it
     return merged
@@ -198,8 +206,10 @@ def _merge(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise InputError(f"{path}: larger than {_LARGEST_JSON:,} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object")

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit.bundles.manifest import ALLOWED, MANIFEST, Manifest, read_manifest
+from evalkit.limits import BROKEN_ARCHIVE
 from metrics.errors import InputError
 
 _MiB = 2**20
@@ -49,17 +50,17 @@ def opened(path: Path, limits: Limits | None = None) -> Iterator[tuple[zipfile.Z
     limits = limits or Limits()
     if path.stat().st_size > limits.packed:
         raise TooLargeError(f"the bundle has more than {limits.packed // _MiB} MiB")
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with _readable():
+        archive = zipfile.ZipFile(path)
+    with archive:
+        with _readable():
             entries = check_members(archive, limits, ALLOWED)
             with archive.open(entries[MANIFEST]) as stream:
                 manifest = read_manifest(read_bounded(stream, limits.manifest))
-            if set(manifest.files) != set(entries) - {MANIFEST}:
-                odd = sorted(set(manifest.files) ^ (set(entries) - {MANIFEST}))[0]
-                raise InputError(f"the bundle's files are not those of its manifest: {odd!a}")
-            yield archive, manifest
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
-        raise InputError(f"the bundle is no readable zip ({str(error)[:100]}); send it again") from None
+        if set(manifest.files) != set(entries) - {MANIFEST}:
+            odd = sorted(set(manifest.files) ^ (set(entries) - {MANIFEST}))[0]
+            raise InputError(f"the bundle's files are not those of its manifest: {odd!a}")
+        yield archive, manifest
 
 
 def extract(archive: zipfile.ZipFile, manifest: Manifest, target: Path, limits: Limits | None = None) -> None:
@@ -87,8 +88,10 @@ def extract_files(
         path = target / place
         path.parent.mkdir(parents=True, exist_ok=True)
         sha, written = hashlib.sha256(), 0
-        with archive.open(name) as stream, path.open("xb") as out:
-            while block := stream.read(_MiB):
+        with _readable():
+            stream = archive.open(name)
+        with stream, path.open("xb") as out:
+            while block := _read(stream):
                 written += len(block)
                 if written > limits.file:
                     raise TooLargeError(f"{name}: more than {limits.file // _MiB} MiB")
@@ -97,6 +100,19 @@ def extract_files(
         if f"sha256:{sha.hexdigest()}" != expected:
             raise InputError(f"{name} is not the file that the manifest names; it was changed or damaged on the way")
         _check_content(path, name, limits)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (*BROKEN_ARCHIVE, UnicodeDecodeError) as error:
+        raise InputError(f"the bundle is no readable zip ({str(error)[:100]}); send it again") from None
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    with _readable():
+        return stream.read(_MiB)
 
 
 def check_members(archive: zipfile.ZipFile, limits: Limits, allowed: re.Pattern[str]) -> Mapping[str, zipfile.ZipInfo]:
@@ -159,7 +175,7 @@ def _check_content(path: Path, name: str, limits: Limits) -> None:
                     with archive.open(info) as inner:
                         if info.filename.endswith(".npz"):
                             _check_arrays(inner, name, limits)
-    except (zipfile.BadZipFile, pa.ArrowException, OSError, EOFError, RuntimeError, NotImplementedError):
+    except (*BROKEN_ARCHIVE, pa.ArrowException):
         raise InputError(f"{name} is damaged; write and send it again") from None
 
 

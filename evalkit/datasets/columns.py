@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.datasets.readers import missing
+from evalkit.limits import parse_json
 from metrics.errors import InputError, did_you_mean
 from registry.spec import Columns
 
@@ -76,7 +77,7 @@ def list_value(value: Any) -> list[str] | None:
         return None
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            parsed = json.loads(value)
+            parsed = parse_json(value, "a cell")
         except ValueError:
             parsed = None
         if isinstance(parsed, list):
@@ -94,7 +95,7 @@ def weight_value(value: Any, where: str) -> float | None:
         return None
     try:
         weight = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight > 0):
         raise InputError(f"{where}: weight {value!r} must be a positive number")

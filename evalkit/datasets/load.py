@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import tokenize
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -18,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from evalkit import limits
 from evalkit.datasets.columns import list_value, resolve_columns, text_value, weight_value
 from evalkit.datasets.dataset import SCHEMA, SLICE_PREFIX, ContentDigest, Dataset
 from evalkit.datasets.pictures import SUFFIXES, read_image_bytes
-from evalkit.datasets.readers import MAX_BYTES, READERS, Row, Rows, column_names, is_table, iterate_rows, missing
+from evalkit.datasets.readers import READERS, Row, Rows, column_names, is_table, iterate_rows, missing
 from metrics.errors import InputError
 from registry.entities import DatasetRecord
 from registry.paths import DATASET, confine
@@ -29,6 +31,8 @@ from registry.spec import Columns
 
 _IMAGE_PARTS = ("image", "reference_image")
 _ROWS_AT_ONCE = 1_000
+_BROKEN_HEADER = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError, MemoryError, OverflowError)
+"""What reading an array raises whose header says something else than its bytes."""
 _NOTHING: Mapping[str, Any] = {}
 """Shared by all rows without further columns."""
 _ALIVE: WeakValueDictionary[tuple[Any, ...], Dataset] = WeakValueDictionary()
@@ -299,16 +303,18 @@ def _from_arrays(path: Path, columns: Columns, name: str, split: str) -> Dataset
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_BYTES:
-            raise InputError(f"{path.name}: unpacks to {size:,} bytes; at most {MAX_BYTES:,} are read")
+            infos = archive.infolist()
+            size, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
+        if size > limits.TABLE_BYTES or len(infos) > limits.TABLE_COLUMNS:
+            raise InputError(f"{path.name}: unpacks to {size:,} bytes; at most {limits.TABLE_BYTES:,} are read")
+        limits.check_ratio(size, packed, path.name)
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+            return {name: archive[name] for name in archive.files if isinstance(archive[name], np.ndarray)}
+    except (*limits.BROKEN_ARCHIVE, *_BROKEN_HEADER) as error:
         if isinstance(error, InputError):
             raise
         hint = "; pickled objects are never read" if "pickle" in str(error).lower() else ""
-        raise InputError(f"{path.name}: not a readable .npz file ({error}){hint}") from None
+        raise InputError(f"{path.name}: not a readable .npz file ({str(error)[:200]}){hint}") from None
 
 
 def _as_rgb(images: NDArray[Any], name: str) -> NDArray[np.uint8]:

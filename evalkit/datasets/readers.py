@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import math
 import zlib
@@ -11,11 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from evalkit import limits
 from metrics.errors import InputError
 
-MAX_BYTES = 4 * 2**30
-"""Uncompressed bytes of a table that are read at most."""
-MAX_ROWS = 20_000_000
 _PARQUET_ROWS = 1_000
 Row = dict[str, Any]
 Rows = list[Row]
@@ -45,6 +44,7 @@ def iterate_rows(path: Path) -> Iterator[Row]:
     try:
         for row in reader(path):
             empty = False
+            limits.check_depth(row, path.name)
             yield row
     except UnicodeDecodeError as error:
         raise InputError(f"{path.name}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
@@ -65,15 +65,22 @@ def _reader_of(path: Path) -> Reader | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; a compressed file is read as a stream, and no further than the limit."""
+    """Lines with their numbers; a compressed file is read as a stream, and no further than the limits."""
     number = total = 0
-    open_file = gzip.open if path.name.lower().endswith(".gz") else open
+    packed = path.name.lower().endswith(".gz")
     try:
-        with open_file(path, "rb") as stream:
-            while line := stream.readline(MAX_BYTES - total + 1):
+        with path.open("rb") as plain:
+            stream: io.BufferedIOBase = gzip.GzipFile(fileobj=plain) if packed else plain
+            while line := stream.readline(limits.LINE_BYTES + 1):
                 number, total = number + 1, total + len(line)
-                if total > MAX_BYTES or number > MAX_ROWS:
-                    raise InputError(f"{path.name}: more than {MAX_BYTES:,} bytes or {MAX_ROWS:,} rows; split it")
+                if packed:
+                    limits.check_ratio(total, plain.tell(), path.name)
+                if total > limits.TABLE_BYTES or number > limits.TABLE_ROWS:
+                    raise InputError(
+                        f"{path.name}: more than {limits.TABLE_BYTES:,} bytes or {limits.TABLE_ROWS:,} rows; split it"
+                    )
+                if len(line) > limits.LINE_BYTES:
+                    raise InputError(f"{path.name}:{number}: a row of more than {limits.LINE_BYTES:,} bytes")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path.name}: broken gzip data ({error})") from None
@@ -91,11 +98,9 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    text = "".join(line for _, line in _lines(path))
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name}: not valid JSON ({error})") from None
+    if path.stat().st_size > limits.DOCUMENT_BYTES:
+        raise InputError(f"{path.name}: larger than {limits.DOCUMENT_BYTES:,} bytes; write it as JSON lines (.jsonl)")
+    content = limits.parse_json(path.read_bytes().decode("utf-8-sig"), path.name)
     if isinstance(content, dict):
         lists = [value for value in content.values() if isinstance(value, list)]
         content = content.get("rows", content.get("data", lists[0] if len(lists) == 1 else content))
@@ -131,18 +136,14 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 def _read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            meta = file.metadata
-            size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
-            if size > MAX_BYTES or meta.num_rows > MAX_ROWS:
-                raise InputError(f"{path.name}: {meta.num_rows:,} rows of {size:,} bytes are too many; split it")
-            for part in file.iter_batches(batch_size=_PARQUET_ROWS):
-                yield from part.to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path.name}: not a readable Parquet file ({error})") from None
+    from evalkit.datasets.parquet import batches
+
+    for part in batches(path, rows=_PARQUET_ROWS):
+        try:
+            yield from part.to_pylist()
+        except (pa.ArrowException, ValueError, OverflowError) as error:  # a time beyond the year 9999, a zone unknown
+            raise InputError(f"{path.name}: has a value that cannot be read ({error})") from None
 
 
 READERS: dict[str, Reader] = {

@@ -108,5 +108,5 @@ def _seconds(given: Any, where: str) -> float:
         return math.nan
     try:
         return float(given)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: latency {given!r} is not a number of seconds") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where}: latency {str(given)[:60]!r} is not a number of seconds") from None

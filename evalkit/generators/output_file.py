@@ -71,11 +71,11 @@ class OutputFile:
         for text in texts:
             row = self._by_text.get(text)
             nll = None if row is None else self._number(row, "nll")
-            tokens = None if row is None else self._number(row, "tokens")
+            tokens = None if row is None else self._count(row, "tokens")
             if nll is None or tokens is None:
                 found.append(LogLikelihood(math.nan, 0, error="no stored log-likelihood for this text"))
             else:
-                found.append(LogLikelihood(nll, int(tokens)))
+                found.append(LogLikelihood(nll, tokens))
         return found
 
     def _resolve(self, mapped: Mapping[str, Any]) -> dict[str, str]:
@@ -151,9 +151,11 @@ class OutputFile:
             return None
         try:
             return float(cell)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.name}: {part} {cell!r} is not a number") from None
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{self.name}: {part} {str(cell)[:60]!r} is not a number") from None
 
     def _count(self, row: Mapping[str, Any], part: str) -> int | None:
         number = self._number(row, part)
+        if number is not None and not math.isfinite(number):
+            raise InputError(f"{self.name}: {part} {number} is not a count")
         return None if number is None else int(number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 import zlib
@@ -12,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit import limits
 from evalkit.datasets.readers import Rows, is_table, read_rows
 from metrics.errors import InputError
 
-MAX_DOCUMENT = 512 * 2**20
+MAX_DOCUMENT = limits.DOCUMENT_BYTES
 """Bytes of one JSON document, also after unpacking."""
-MAX_UNPACKED = 4 * 2**30
+MAX_UNPACKED = limits.TABLE_BYTES
 """Bytes of all members of an archive that are unpacked."""
-MAX_MEMBERS = 200_000
 _ZSTANDARD = 93
 """Method of compression that `zipfile` lists but cannot read before Python 3.14."""
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, struct.error, NotImplementedError, RuntimeError)
-"""What reading a broken, encrypted or exotic archive raises."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -77,18 +74,19 @@ def members(path: Path, prefix: str) -> Iterator[tuple[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
             infos = archive.infolist()
-            if len(infos) > MAX_MEMBERS:
-                raise InputError(f"{path.name}: {len(infos):,} members; at most {MAX_MEMBERS:,} are read")
+            if len(infos) > limits.MEMBERS:
+                raise InputError(f"{path.name}: {len(infos):,} members; at most {limits.MEMBERS:,} are read")
             latest = {info.filename: info for info in infos}  # a member that was written again stands last
             for name, info in latest.items():
                 if not (name.startswith(prefix) and name.endswith(".json")):
                     continue
                 data = _unpack(archive, info, raw, f"{path.name}: {name}")
                 total += len(data)
+                limits.check_ratio(total, path.stat().st_size, path.name)
                 if total > MAX_UNPACKED:
                     raise InputError(f"{path.name}: unpacks to more than {MAX_UNPACKED:,} bytes; split it")
                 yield name, _parse(data, f"{path.name}: {name}")
-    except _BROKEN as error:
+    except limits.BROKEN_ARCHIVE as error:
         raise InputError(f"{path.name}: not a readable archive ({error})") from None
 
 
@@ -96,7 +94,7 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except _BROKEN as error:
+    except limits.BROKEN_ARCHIVE as error:
         raise InputError(f"{path.name}: not a readable archive ({error})") from None
 
 
@@ -142,6 +140,7 @@ def _document(path: Path) -> Any:
 
 def _parse(data: bytes, where: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON ({error})") from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not valid JSON (no UTF-8 text, byte {error.start})") from None
+    return limits.parse_json(text, where)

@@ -5,13 +5,13 @@ Scores that stand in files of their own are joined by the trace's id: give both 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.datasets.columns import list_value, text_value
 from evalkit.imports.files import ResultsFile
 from evalkit.imports.rows import Result, number
+from evalkit.limits import parse_json
 from judges.records import Record
 
 NAME = "langfuse"
@@ -149,6 +149,6 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[", '"')):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return parse_json(value, "a cell")
+    except ValueError:
         return value

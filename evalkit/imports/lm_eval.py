@@ -69,11 +69,12 @@ def _result(sample: Mapping[str, Any], task: str) -> Result:
         variant={"task": task, "filter": str(sample.get("filter", "none"))},
     )
     names = sample.get("metrics")
-    for name in names if isinstance(names, list) else [key for key in sample if key not in _OWN]:
+    named = [str(name) for name in names] if isinstance(names, list) else [key for key in sample if key not in _OWN]
+    for name in named:
         value = sample.get(name)
-        found.scores[str(name)] = number(value)
-        if found.scores[str(name)] is None:
-            found.reasons[str(name)] = f"a {type(value).__name__} is no score of one sample"
+        found.scores[name] = number(value)
+        if found.scores[name] is None:
+            found.reasons[name] = f"a {type(value).__name__} is no score of one sample"
     return found
 
 
@@ -93,7 +94,8 @@ def _likelihood(answer: Any) -> float | None:
 
 def _expected(target: Any, choices: Sequence[str]) -> Sequence[str]:
     """Accepted answers; the number of a choice becomes its text."""
-    place = int(target) if isinstance(target, int) or (isinstance(target, str) and target.isdecimal()) else None
+    told = isinstance(target, int) or (isinstance(target, str) and target.isdecimal() and len(target) < 10)
+    place = int(target) if told else None
     if place is not None and 0 <= place < len(choices):
         return [choices[place]]
     return list_value(target) or ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.datasets import Dataset
+from evalkit.limits import parse_json
 from evalkit.runner.sources import MEASURED, Reference, StoredOutputs
 from judges.judged import VERDICT
 from metrics.base import Metric
@@ -121,8 +121,8 @@ def parsed(values: Sequence[Any]) -> Sequence[Any]:
         value = text
         if isinstance(text, str):
             try:
-                value = json.loads(text.lower() if text in {"True", "False"} else text)
-            except (ValueError, RecursionError):
+                value = parse_json(text.lower() if text in {"True", "False"} else text, "a cell")
+            except ValueError:
                 return values
             if not isinstance(value, (bool, int, float, list)):
                 return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from enum import StrEnum
 from typing import Any
@@ -26,6 +27,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = frozenset({"/health", "/healthz", "/readyz"})
 """What answers without login, exactly so."""
 
+FORM_LIMIT = 2**20
+"""Bytes of what a form of our pages sends."""
+JSON_LIMIT = 64 * 2**20
+"""Bytes of a request to MLflow's API; files of models go another way, and may be of any size."""
+_FILES = re.compile(r"^/(?:ajax-)?api/[\d.]+/mlflow-artifacts/|^/(?:ajax-)?api/[\d.]+/mlflow/upload-artifact")
 _AT_ONCE = 8
 _CORS = b"access-control-"
 _PREFLIGHT = "access-control-request-method"
@@ -111,6 +117,7 @@ class Guard:
             return None
         if headers.get("origin") in self._origins and method == "OPTIONS" and _PREFLIGHT in headers:
             return None  # MLflow answers it by itself; browsers send it without a login
+        _check_size(method, path, headers)
         if self._foreign(method, headers):
             raise RefusedRequestError(
                 403, "cross_origin", "a page of another site sent this; open evalkit itself, or allow the site's origin"
@@ -186,6 +193,18 @@ class Guard:
         return answer
 
 
+def _check_size(method: str, path: str, headers: dict[str, str]) -> None:
+    """Refuse what would fill the memory; evalkit's own API has limits of its own for each route."""
+    if method in SAFE or path.startswith("/evalkit/api/") or _FILES.match(path):
+        return
+    limit = FORM_LIMIT if path.startswith("/evalkit") else JSON_LIMIT
+    told = headers.get("content-length")
+    if told is None and "transfer-encoding" in headers:
+        raise RefusedRequestError(411, "length_required", "say the body's length (Content-Length)")
+    if told is not None and (not told.isascii() or not told.isdigit() or int(told[:20]) > limit):
+        raise RefusedRequestError(413, "too_large", f"the body has {told[:20]} bytes; at most {limit} are taken")
+
+
 def _identify(logins: Logins | None, credentials: Any) -> Login | None:
     return logins.identify(credentials) if logins is not None else None
 
@@ -213,7 +232,13 @@ def _unknown(message: str) -> RefusedRequestError:
     return RefusedRequestError(401, "unauthenticated", message, www_authenticate='Basic realm="evalkit"')
 
 
-_CODES = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
+_CODES = {
+    411: "INVALID_PARAMETER_VALUE",
+    413: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    429: "RESOURCE_EXHAUSTED",
+}
 """MLflow's words, by which its client reads an error."""
 
 

@@ -100,19 +100,13 @@ def _complete(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _parquet(file: Path, skip: int, columns: Columns) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from evalkit.datasets.parquet import batches
 
-    try:
-        with pq.ParquetFile(file) as opened:
-            wanted = needed(columns)
-            roots = {name.partition(".")[0] for name in wanted}
-            names = [name for name in opened.schema_arrow.names if name in wanted or name in roots]
-            for part in opened.iter_batches(batch_size=_ROWS, columns=names):
-                if skip >= part.num_rows:
-                    skip -= part.num_rows
-                    continue
-                yield table_of(pa.Table.from_batches([part.slice(skip)]))
-                skip = 0
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file.name}: not a readable Parquet file ({error})") from None
+    wanted = needed(columns)
+    roots = {name.partition(".")[0] for name in wanted}
+    for part in batches(file, rows=_ROWS, columns=sorted(wanted | roots)):
+        if skip >= part.num_rows:
+            skip -= part.num_rows
+            continue
+        yield table_of(part.slice(skip))
+        skip = 0

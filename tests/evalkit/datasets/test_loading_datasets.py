@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evalkit.datasets import load_dataset, pictures, readers
+from evalkit.datasets import load_dataset, pictures
 from evalkit.generators.images import to_png
 from metrics.errors import InputError
 from registry.entities import DatasetRecord
@@ -159,8 +159,7 @@ def test_paths_stay_in_their_folder(tmp_path: Path, reference: str) -> None:
 
 
 def test_limits_on_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_BYTES", 10_000)
-    monkeypatch.setattr("evalkit.datasets.load.MAX_BYTES", 10_000)
+    monkeypatch.setattr("evalkit.limits.TABLE_BYTES", 10_000)
     (tmp_path / "bomb.jsonl.gz").write_bytes(gzip.compress(b'{"a": "' + b"x" * 10**6 + b'"}\n'))
     np.savez_compressed(tmp_path / "bomb.npz", images=np.zeros((100, 32, 32, 3), np.uint8))
     pq.write_table(pa.table({"a": list(range(10_000))}), tmp_path / "big.parquet")

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from evalkit import limits
 from evalkit.cli.app import run
 from evalkit.imports import files, import_results
 from evalkit.runner import file_subject, score
@@ -399,7 +400,7 @@ def test_archives_that_swell_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_archives_with_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = _zip(tmp_path / "log.eval")
-    monkeypatch.setattr(files, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(limits, "MEMBERS", 3)
     with pytest.raises(InputError, match="5 members; at most 3"):
         import_results([file])
 
