@@ -1,4 +1,4 @@
-"""Days, weeks and months of signals are what the signals say: after late rows, and in a store that is older than they."""
+"""Days, weeks and months of signals are what the signals say: after late rows, and where the store is older."""
 
 from __future__ import annotations
 
