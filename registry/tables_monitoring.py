@@ -128,6 +128,34 @@ class SignalRow(_Row, Base):
     samples: Mapped[list[Any]] = mapped_column(JSON)
 
 
+class LevelRow(Base):
+    """The signals of one number over a day, a week or a month (UTC), so that a page over years reads few rows.
+
+    `windows` newest revisions with a value began in ``[start, end)``; `total` is the sum of their values by their
+    `weight`, the larger of 1 and n. `lowest` and `highest` are values of single windows: a spread, not an interval.
+    """
+
+    __tablename__ = "evalkit_signal_levels"
+
+    workspace: Mapped[str] = mapped_column(String(63))
+    monitor_id: Mapped[str] = mapped_column(ForeignKey("evalkit_monitors.id", ondelete="CASCADE"), primary_key=True)
+    cadence: Mapped[str] = mapped_column(String(100), primary_key=True)
+    level: Mapped[str] = mapped_column(String(10), primary_key=True)
+    check: Mapped[str] = mapped_column(String(60), primary_key=True)
+    slice: Mapped[str] = mapped_column(String(500), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    end: Mapped[int] = mapped_column(BigInteger)
+    position: Mapped[int] = mapped_column(Integer)
+    windows: Mapped[int] = mapped_column(BigInteger)
+    n: Mapped[int] = mapped_column(BigInteger)
+    weight: Mapped[float] = mapped_column(Float)
+    total: Mapped[float] = mapped_column(Float)
+    covered: Mapped[float] = mapped_column(Float)
+    lowest: Mapped[float] = mapped_column(Float)
+    highest: Mapped[float] = mapped_column(Float)
+
+
 class AlertRow(_Row, Base):
     """One episode of one rule: `opened_at` and `closed_at` are the starts of the windows that opened and ended it.
 

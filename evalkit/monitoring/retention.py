@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from evalkit.monitoring.cadence import DAY_MS, Cadence
 from evalkit.monitoring.definition import Definition
+from evalkit.monitoring.levels import LEVELS
 from evalkit.monitoring.raw import RawStore
 from evalkit.monitoring.records import OK, MonitorRecord, WindowRecord
-from evalkit.monitoring.rollup import LEVELS, rolled_name, signals_of
+from evalkit.monitoring.rollup import rolled_name, signals_of
 from evalkit.monitoring.store import MonitorStore
 
 

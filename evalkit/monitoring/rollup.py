@@ -12,9 +12,6 @@ from evalkit.monitoring.states import States, merge_all
 from evalkit.monitoring.store import MonitorStore
 from metrics.errors import InputError
 
-LEVELS = ("day", "week", "month")
-"""Longer windows that are stored before the states of their parts are dropped."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rolled:

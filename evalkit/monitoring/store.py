@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from evalkit.monitoring.checks.base import Signal, Verdict
 from evalkit.monitoring.definition import Definition
+from evalkit.monitoring.levels import restate
 from evalkit.monitoring.records import ROLLED, MonitorRecord, StoredSignal, WindowRecord
 from evalkit.monitoring.states import States, pack, unpack
 from judges.base import Usage
@@ -230,6 +231,7 @@ class MonitorStore:
                 for signal in found:
                     session.add(self._signal_row(monitor, row, check, signal, place))
                     place += 1
+            restate(session, monitor.id, window.cadence, window.start)
             return _window(row)
 
     def settle(self, window: WindowRecord, *, token: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
@@ -12,12 +12,12 @@ from fastapi import Depends, Form, Path, Query, Request, Response
 
 from evalkit.errors import ConflictError
 from evalkit.monitoring import scheduling
-from evalkit.monitoring.cadence import parse_moment, utc_text
+from evalkit.monitoring.cadence import Cadence, parse_moment, utc_text
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import MonitorRecord
 from evalkit.monitoring.store import PAUSED
 from evalkit.pages import forms, monitor_sections
-from evalkit.pages.monitor_sections import Addresses, Broken, Forest, Heat, Numbers, Plot, Table, Worst
+from evalkit.pages.monitor_sections import Addresses, Broken, Forest, Heat, Numbers, Periods, Plot, Table, Worst
 from evalkit.pages.rendering import new_router, page
 from evalkit.project import Project
 from evalkit.server.api.project import InProject
@@ -84,6 +84,7 @@ class View:
     forests: Sequence[Forest] = ()
     at: Window | None = None
     heat: Heat | None = None
+    level: str = ""
 
     @property
     def earlier(self) -> str:
@@ -252,6 +253,9 @@ class _Looker:
             known = [key for key in known if "." in key]  # the groups themselves are slices
         keys = [key for key in known if key == self._ask.key] if self._ask.check and self._ask.key else known
         keys = keys[:most]
+        level = monitor_data.long_range(shown, check.cadence, self._ask.bounds[0])
+        if level:
+            return self._level(View(check, shown, known, level=level), slice_, keys)
         points = monitor_data.points(self._engine, shown.ids, check.address, slice_=slice_, keys=keys)
         until = shown.newest.end if shown.newest is not None else 0
         heard = monitor_data.said(
@@ -271,6 +275,27 @@ class _Looker:
         return View(
             check, shown, known, drawn, monitor_sections.table(self.where, given, shown.windows) if points else None
         )
+
+    def _level(self, view: View, slice_: str, keys: Sequence[str]) -> View:
+        """A range with more windows than a page takes: its days, weeks or months."""
+        since, newest, check = self._ask.bounds[0], view.shown.newest, view.check
+        assert since is not None
+        assert newest is not None
+        period = Cadence.parse(view.level)
+        span = period.window(since)[0], newest.end
+        points = monitor_data.level_points(
+            self._engine,
+            (self._monitor.id, check.cadence, view.level),
+            check.address,
+            slice_=slice_,
+            keys=keys,
+            span=span,
+        )
+        where = Periods(self._monitor.name, period, check=check.address, key=self._ask.key, slice_=self._ask.slice)
+        events = monitor_data.deployments(self._engine, self._monitor.model, since, newest.end)
+        given = Numbers(check.address, slice_, keys, points, (), events, unit=view.level)
+        table = monitor_sections.table(where, given, ()) if points else None
+        return replace(view, plots=monitor_sections.plots(self._home, where, given), table=table)
 
     def _forest(self, check: Looked) -> View:
         shown = self._range(check.cadence)

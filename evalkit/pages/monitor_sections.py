@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from evalkit.monitoring.cadence import DAY_MS
+from evalkit.monitoring.cadence import DAY_MS, Cadence, utc_text
 from evalkit.pages.charts import Chart, Link, keep
 from evalkit.pages.rendering import path
 from evalkit.reports.numbers import number
@@ -141,9 +141,41 @@ class Addresses:
         return f"?{urlencode(given)}" if given else ""
 
 
+class Periods(Addresses):
+    """Addresses in a chart of longer periods: each leads to the range of its windows.
+
+    Args:
+        name: of the monitor.
+        period: day, week or month.
+        check: which check is shown, with its number and slice.
+        key: as above.
+        slice_: as above.
+    """
+
+    def __init__(self, name: str, period: Cadence, *, check: str, key: str, slice_: str) -> None:
+        super().__init__(name)
+        self._period, self._shown = period, {"check": check, "key": key, "slice": slice_}
+
+    def window(self, start: int, **_: str) -> str:
+        """The windows of the period that begins at `start`."""
+        return self.monitor + self._range(start)
+
+    def near(self, start: int, **_: str) -> str:
+        """The same, from the monitor's own page."""
+        return self._near + self._range(start)
+
+    def _range(self, start: int) -> str:
+        since, until = self._period.window(start)
+        return self._query({**self._shown, "since": utc_text(since), "until": utc_text(until)})
+
+
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers of one check in one slice: `points` of `keys`, what rules said of them, and what happened meanwhile."""
+    """Numbers of one check in one slice: `points` of `keys`, what rules said of them, and what happened meanwhile.
+
+    `unit` is what a point is of: a window, or a longer period, of which it is the mean with the lowest and highest
+    window.
+    """
 
     check: str
     slice: str
@@ -151,6 +183,7 @@ class Numbers:
     points: Sequence[Point]
     heard: Sequence[Said]
     events: Sequence[Event]
+    unit: str = "window"
 
     @property
     def title(self) -> str:
@@ -193,7 +226,7 @@ def _signal(home: Path, where: Addresses, key: str, given: Numbers, width: int |
         ],
         "title": key, "width": width,
     }  # fmt: skip
-    title = f"{given.title}: {key}, {len(given.points)} windows"
+    title = f"{given.title}: {key}, {len(given.points)} {given.unit}s"
     chart = keep(home, "signal", data, title=title, header=(), rows=(), height=250 if width is None else 300)
     return chart if width is None else replace(chart, width=width + 60)
 
@@ -238,17 +271,18 @@ def table(where: Addresses, given: Numbers, windows: Sequence[Window]) -> Table:
         [
             Link(short(start), where.near(start, check=given.check, slice=given.slice)),
             *(_told(own.get(key), alert=(start, key) in alerting) for key in given.keys),
-            _read(next((own[key] for key in given.keys if key in own), None), rows_in.get(start, 0)),
+            _read(next((own[key] for key in given.keys if key in own), None), rows_in.get(start)),
         ]
         for start, own in sorted(by_window.items(), reverse=True)
     ]
-    return Table(f"{given.title}, by window", ("window", *given.keys, "rows read"), rows)
+    of = "" if given.unit == "window" else ": mean of its windows [lowest, highest]"
+    return Table(f"{given.title}, by {given.unit}{of}", (given.unit, *given.keys, "rows read"), rows)
 
 
-def _read(point: Point | None, rows: int) -> str:
+def _read(point: Point | None, rows: int | None) -> str:
     if point is None:
         return ""
-    return f"{point.n:,} of {rows:,}" if not point.slice else f"{point.n:,}"
+    return f"{point.n:,}" if point.slice or rows is None else f"{point.n:,} of {rows:,}"
 
 
 def _told(point: Point | None, *, alert: bool) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Engine, func, or_, select
 
 from evalkit.errors import NotFoundError
 from evalkit.monitoring.definition import Definition
+from evalkit.monitoring.levels import level_for
 from evalkit.monitoring.records import ROLLED, MonitorRecord
 from evalkit.monitoring.store import MonitorStore
 from evalkit.project import Project
@@ -22,7 +23,7 @@ from metrics.errors import InputError
 from registry.database import reading
 from registry.mlflow_link import parse_reference
 from registry.tables import DEFAULT_WORKSPACE, ModelVersionRow, PromotionRow
-from registry.tables_monitoring import AlertRow, ReadingRow, SignalRow, WindowRow
+from registry.tables_monitoring import AlertRow, LevelRow, ReadingRow, SignalRow, WindowRow
 
 SHOWN = 60
 """Windows that a page shows unless a range is asked for."""
@@ -231,6 +232,48 @@ def of_window(
         wanted = wanted.where(SignalRow.slice == slice_)
     with reading(engine) as session:
         return [Point(*row) for row in session.execute(wanted.offset(skip).limit(limit))]
+
+
+def long_range(shown: Range, cadence: str, since: int | None) -> str:
+    """The level at which a range is shown that has more windows than a page takes; empty where it has not."""
+    newest = shown.newest
+    if since is None or newest is None or shown.total <= len(shown.windows):
+        return ""
+    return level_for(cadence, newest.end - since, MOST)
+
+
+def level_points(
+    engine: Engine, at: tuple[str, str, str], check: str, *, slice_: str, keys: Sequence[str], span: tuple[int, int]
+) -> list[Point]:
+    """Means over periods that begin in ``[start, end)``, oldest first; low and high are single windows.
+
+    Args:
+        engine: of our tables.
+        at: the monitor's key, the cadence of the windows, and the level.
+        check: of which check.
+        slice_: of which slice.
+        keys: which numbers.
+        span: event time, UTC milliseconds.
+    """
+    wanted = (
+        select(
+            LevelRow.start, LevelRow.key, LevelRow.total, LevelRow.weight, LevelRow.lowest, LevelRow.highest,
+            LevelRow.n, LevelRow.covered, LevelRow.windows,
+        )
+        .where(
+            LevelRow.monitor_id == at[0], LevelRow.cadence == at[1], LevelRow.level == at[2], LevelRow.check == check,
+            LevelRow.slice == slice_, LevelRow.key.in_(keys), LevelRow.start >= span[0], LevelRow.start < span[1],
+        )
+        .order_by(LevelRow.start.desc(), LevelRow.position)
+        .limit(MOST * len(keys))
+    )  # fmt: skip
+    with reading(engine) as session:
+        found = [
+            Point("", start, check, key, slice_, total / weight, lowest, highest, n, covered / weight, "measured",
+                  f"{windows} windows")
+            for start, key, total, weight, lowest, highest, n, covered, windows in session.execute(wanted)
+        ]  # fmt: skip
+    return found[::-1]
 
 
 def keys_of(engine: Engine, window_ids: Sequence[str], check: str) -> list[str]:
