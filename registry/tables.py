@@ -230,7 +230,7 @@ class ApprovalRow(_Row, Base):
 
 
 class GrantRow(_Row, Base):
-    """What lets a write through the triggers: made, used and removed within one transaction, so never seen outside it.
+    """What lets one write through the triggers, which remove it then: in one transaction, so it is never seen outside.
 
     `act` is ``set`` or ``drop``; `txid` the transaction's id on PostgreSQL.
     """

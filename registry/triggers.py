@@ -172,7 +172,7 @@ def _granted(dialect: str, row: str, act: str) -> str:
 
 
 def _spend(row: str, act: str) -> str:
-    """A grant is good for one write."""
+    """Remove the grant of a write that was let through: it is good for one."""
     return (
         f"DELETE FROM evalkit_grants WHERE workspace = {row}.workspace AND name = {row}.name "
         f"AND alias = {row}.alias AND act = '{act}'"
