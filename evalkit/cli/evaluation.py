@@ -186,11 +186,11 @@ def gate(
 @json_option
 def compare(candidate: str, other: str, as_json: bool) -> None:
     """Compare two evaluated versions: OTHER is the baseline, differences are CANDIDATE minus OTHER."""
-    from evalkit import api
+    from evalkit.remote import chosen
     from evalkit.reports import terminal
     from evalkit.reports.serialise import to_json
 
-    comparison = api.compare(candidate, other)
+    comparison = chosen().compare(candidate, other)
     if as_json:
         print_json(to_json(comparison))
     else:

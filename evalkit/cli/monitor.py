@@ -184,7 +184,12 @@ def jobs(name: str | None, as_json: bool) -> None:
     from evalkit.monitoring import api
     from evalkit.monitoring.scheduling import job_json
 
-    found = [job_json(job) for job in api.jobs(name)]
+    if server_url() is not None:
+        from evalkit.remote import monitors
+
+        found = monitors.jobs(name)
+    else:
+        found = [job_json(job) for job in api.jobs(name)]
     if as_json:
         print_json(found)
         return

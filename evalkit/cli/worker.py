@@ -123,11 +123,18 @@ def list_(as_json: bool) -> None:
     from rich.table import Table
 
     from evalkit.monitoring.cadence import utc_text
-    from evalkit.session import open_database
-    from registry.workers import workers
+    from evalkit.remote import server_url
 
-    with open_database() as engine:
-        found = workers(engine)
+    if server_url() is not None:
+        from evalkit.remote.jobs import workers as there
+
+        found = there()
+    else:
+        from evalkit.session import open_database
+        from registry.workers import workers
+
+        with open_database() as engine:
+            found = workers(engine)
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -182,9 +189,16 @@ def _about(body: Mapping[str, Any]) -> str:
 @click.argument("item_id", metavar="ID")
 def retry(item_id: str) -> None:
     """Have the item ID done again: an evaluation that failed or was refused, or a delivery."""
-    from evalkit.session import open_database
-    from registry.outbox import Outbox
+    from evalkit.remote import server_url
 
-    with open_database() as engine:
-        Outbox(engine).reopen(item_id)
+    if server_url() is not None:
+        from evalkit.remote.jobs import retry as again
+
+        again(item_id)
+    else:
+        from evalkit.session import open_database
+        from registry.outbox import Outbox
+
+        with open_database() as engine:
+            Outbox(engine).reopen(item_id)
     click.echo(f"{item_id} is due again")

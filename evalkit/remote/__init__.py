@@ -17,8 +17,8 @@ def server_url() -> str | None:
 def chosen() -> ModuleType:
     """What the commands call: `evalkit.api`, or `evalkit.remote.work` where a server is named.
 
-    Both have the functions ``register``, ``scorecard``, ``gate``, ``check``, ``find``, ``promote``, ``approve``,
-    ``demote``, ``show`` and ``list_versions`` in the same shape, and ``store`` for where things are kept.
+    Both have the functions ``register``, ``scorecard``, ``gate``, ``check``, ``compare``, ``find``, ``promote``,
+    ``approve``, ``demote``, ``show`` and ``list_versions`` in the same shape, and ``store`` for where things are kept.
     """
     if server_url() is None:
         from evalkit import api

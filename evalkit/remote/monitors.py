@@ -41,6 +41,18 @@ def backfill(name: str, start: str, end: str, *, again: bool = False) -> dict[st
     return dict(Client.from_environment().send("POST", f"/monitors/{quoted(name)}/backfills", body))
 
 
+def jobs(name: str | None = None) -> list[dict[str, Any]]:
+    """Schedules of all monitors, or of one, as `evalkit.monitoring.scheduling.job_json` tells them."""
+    client = Client.from_environment()
+    names = [name] if name is not None else [item["name"] for item in client.items("/monitors", limit=_PAGE)]
+    found = []
+    for one in names:
+        told = client.get(f"/monitors/{quoted(one)}/jobs", limit=1)
+        latest = told.pop("firings")
+        found.append({**told, "latest": latest[0] if latest else None})
+    return found
+
+
 def history(
     name: str, *, check: str | None = None, key: str | None = None, slice_: str | None = "", since: str | None = None,
     until: str | None = None,

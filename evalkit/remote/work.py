@@ -9,12 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.api import GateDecision, ListedVersion
+from evalkit.api import GateDecision, ListedVersion, VersionComparison
 from evalkit.remote.client import Client, evaluation, promotion, quoted, remote_version, version_path
 from evalkit.remote.client import decision as read_decision
 from evalkit.remote.mirror import Mirror, open_mirror
+from evalkit.reports.terminal import ComparisonRow
 from evalkit.runner.progress import Report
 from evalkit.session import CHAMPION, Session
+from metrics.base import Estimate
 from metrics.errors import InputError
 from registry.entities import Decision, Evaluation, ModelVersion, Promotion
 from registry.suite import Suite
@@ -172,6 +174,25 @@ def show(version: str | ModelVersion) -> Scorecard:
     )
 
 
+def compare(candidate: str | ModelVersion, other: str | ModelVersion) -> VersionComparison:
+    """Differences of two evaluated versions, candidate minus other, as the server computes them."""
+    client = Client.from_environment()
+    ours, theirs = _find(client, candidate), _find(client, other)
+    rows: list[ComparisonRow] = []
+    slices = [""]
+    for number, slice_ in enumerate(slices):
+        query = {"versions": f"{ours.name}/{ours.version},{theirs.name}/{theirs.version}", "slice": slice_ or None}
+        if not number:
+            slices += client.get("/comparisons", **query, limit=1)["slices"]
+        rows += [_row(item) for item in client.items("/comparisons", **query, limit=1000)]
+    if all(row.right is None for row in rows):
+        raise InputError(
+            f"{theirs.reference} has no results that compare with those of {ours.reference}; run "
+            f"`evalkit evaluate {theirs.reference}` with the same suite"
+        )
+    return VersionComparison(ours, theirs, tuple(rows))
+
+
 def list_versions(name: str | None = None) -> list[ListedVersion]:
     """Registered versions (of one model, or of all), oldest first, with their newest verdicts."""
     client = Client.from_environment()
@@ -301,6 +322,16 @@ def _asked(client: Client, version: ModelVersion, wait: Callable[[float], None] 
 
 def _gate_decision(made: Decision) -> GateDecision:
     return GateDecision(**{item.name: getattr(made, item.name) for item in fields(Decision)})
+
+
+def _row(item: Mapping[str, Any]) -> ComparisonRow:
+    """A row of a comparison from the API's JSON."""
+    left, right, change = (
+        None if item[name] is None else Estimate.from_json(item[name]) for name in ("left", "right", "change")
+    )
+    return ComparisonRow(
+        item["name"], item["slice"], item["direction"], left, right, change, paired=item["paired"], units=item["units"]
+    )
 
 
 def _only_whole(preset: str | None, more: int | None) -> None:

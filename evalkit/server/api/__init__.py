@@ -24,6 +24,7 @@ from evalkit.server.api import (
     records,
     samples,
     trends,
+    webhooks,
     windows,
 )
 from evalkit.server.api.routes import PREFIX
@@ -48,6 +49,7 @@ for part in (
     audit.router,
     records.router,
     erasures.router,
+    webhooks.router,
 ):
     router.include_router(part)
 

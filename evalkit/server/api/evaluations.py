@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
@@ -17,7 +17,7 @@ from evalkit.server.api import paging, submissions
 from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import UploadRoute, new_router
-from evalkit.server.api.schema import Cursor, Key, Limit, ModelName, Page, VersionName
+from evalkit.server.api.schema import Cursor, Key, Limit, MetricQuery, ModelName, Page, TaskQuery, VersionName
 from evalkit.server.api.schema.evaluations import EstimateOut, EvaluationOut, WorkIn, WorkOut
 from evalkit.server.identity import needs
 from metrics.errors import InputError
@@ -31,6 +31,7 @@ from registry.tables import DEFAULT_WORKSPACE, DecisionRow, EvaluationRow, Model
 router = new_router("evaluations")
 uploads = new_router("evaluations", UploadRoute)
 Evaluates = Depends(needs(EVALUATOR))
+Of = Annotated[str | None, Query(alias="slice", max_length=500, description="All slices without.")]
 
 
 @uploads.post(
@@ -95,9 +96,17 @@ def get_evaluation(project: InProject, key: Key) -> EvaluationOut:
 
 
 @router.get("/evaluations/{key}/estimates", dependencies=[Anybody], summary="Estimates of an evaluation")
-def list_estimates(project: InProject, key: Key, cursor: Cursor = None, limit: Limit = 500) -> Page[EstimateOut]:
-    """In the order of the suite, slices included."""
-    items, following = paging.cut(list(evaluation(project, key).estimates), cursor, limit)
+def list_estimates(
+    project: InProject, key: Key, *, task: TaskQuery = None, metric: MetricQuery = None, slice_: Of = None,
+    cursor: Cursor = None, limit: Limit = 500,
+) -> Page[EstimateOut]:  # fmt: skip
+    """In the order of the suite, slices included; `slice=` with nothing behind it asks for everything alone."""
+    found = [
+        one
+        for one in evaluation(project, key).estimates
+        if task in {None, one.task} and metric in {None, one.metric} and slice_ in {None, one.slice}
+    ]
+    items, following = paging.cut(found, cursor, limit)
     return Page(items=[EstimateOut.of(item) for item in items], next=following)
 
 

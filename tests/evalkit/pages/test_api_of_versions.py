@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from evalkit.views import attention, comparing, inventory, rules, side_by_side
 from metrics.base import Estimate
@@ -179,3 +182,30 @@ def test_erased_outputs_are_told(pages: Any, project: Any, evaluation: str):
 def test_texts_have_no_image(pages: Any, evaluation: str):
     answer = pages.api(f"/evaluations/{evaluation}/image", task="golden", sample="q1")
     assert answer.status_code == 404 and "image" in answer.json()["message"]
+
+
+def test_the_examples_of_the_documentation_run(
+    pages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    text = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.setenv("EVALKIT_SERVER", "http://testserver")
+    monkeypatch.setenv("EVALKIT_TOKEN", "of nobody")
+    monkeypatch.setattr(requests, "Session", lambda: pages.client)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block.replace('"n": 50', '"n": 4'), "docs/api.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "golden/exact_match" in said and "fail" in said and "More samples do not mend it" in said
+    assert pages.api("/labelling/bot/2/golden/labels").json()["total"] == 4
+
+
+def test_estimates_are_filtered(pages: Any, evaluation: str):
+    path = f"/evaluations/{evaluation}/estimates"
+    every = pages.every(path, limit=4)
+    assert {one["slice"] for one in every} == {"", "language=de", "language=en"}
+    (one,) = pages.every(path, task="golden", metric="exact_match", slice="language=en")
+    assert one in every
+    assert {item["slice"] for item in pages.every(path, slice="")} == {""}
+    assert pages.every(path, task="none") == []

@@ -97,6 +97,9 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/work"): (READERS, None),
     ("GET", "/work/items"): (READERS, None),
     ("POST", "/work/items/{key}/retry"): (frozenset({"admin"}), None),
+    ("GET", "/webhooks"): (frozenset({"admin"}), None),
+    ("POST", "/webhooks"): (frozenset({"admin"}), {"url": "ftp://x", "secret_env": "S"}),
+    ("DELETE", "/webhooks/{key}"): (frozenset({"admin"}), None),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip

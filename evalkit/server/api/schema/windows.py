@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from evalkit.server.api.schema.base import Number, Out, Page
@@ -135,7 +133,7 @@ class StandingOut(Out):
     """How a monitor stands now."""
 
     monitor: str
-    state: Literal["alert", "failed", "contract", "no data", "ok", "paused"] | str
+    state: str = Field(description="`alert`, `failed`, `contract`, `no data`, `ok` or `paused`.")
     every: str = Field(description="Its windows, as its file says; empty where that cannot be read.")
     cron: str
     budget: str | None
