@@ -15,7 +15,7 @@ from evalkit.databases.places import Place, is_postgres, places
 from evalkit.databases.sqlite_files import quoted
 from registry import audit
 from registry.database import connect, reading
-from registry.tables import AuditHeadRow, AuditRow
+from registry.tables import AuditHeadRow, AuditRow, Base
 
 _SHOWN = 10
 
@@ -109,7 +109,8 @@ def audits(settings: Settings) -> Looked:
         engine = postgres.engine_for(settings.database_url)
         try:
             with engine.connect() as connection:
-                needed = [row.__tablename__ for row in (AuditRow, AuditHeadRow, *audit.WITNESSED)]
+                tables: tuple[type[Base], ...] = (AuditRow, AuditHeadRow, *audit.WITNESSED)
+                needed = [row.__tablename__ for row in tables]
                 shut = [name for name in needed if not _readable(connection, "public", name)]
         finally:
             engine.dispose()
