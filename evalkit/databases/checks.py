@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, select, text
 
 from evalkit.config import Settings
 from evalkit.databases import postgres
-from evalkit.databases.places import Place, is_postgres, places
+from evalkit.databases.places import PENDING, Place, is_postgres, places
 from evalkit.databases.sqlite_files import quoted
 from registry import audit
 from registry.database import connect, reading
@@ -32,6 +32,8 @@ def damage(settings: Settings) -> Looked:
     """What is broken in any database of a project."""
     found: list[str] = []
     left_out: list[str] = []
+    if (settings.home / PENDING).exists():
+        found.append("a restore was killed while it exchanged files; run it again with --force")
     for place in places(settings):
         if place.schema is None and place.path.exists():
             found += _of_file(place)
