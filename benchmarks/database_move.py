@@ -42,15 +42,21 @@ _AGO = re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s|min|h|d|days?|hours?|minutes?|secon
 _NONCE = re.compile(r'(name="form_token" value|nonce)="[^"]*"')
 
 
-class _Links(HTMLParser):
-    """Addresses that a page leads to, or shows."""
+class Links(HTMLParser):
+    """Addresses that a page leads to, and those that it shows."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.followed: list[str] = []
+        self.shown: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if name in {"href", "src", "data-src", "data-spec"} and value]
+        """Take one tag's addresses."""
+        for name, value in attrs:
+            if value and name in {"src", "data-src", "data-spec"}:
+                self.shown.append(value)
+            elif value and name == "href":
+                self.followed.append(value)
 
 
 def plain(url: str, text: str) -> str:
@@ -72,9 +78,9 @@ def pages(url: str, limit: int) -> dict[str, str]:
             found[address] = f"{answer.status_code} {kind} {hashlib.sha256(answer.content).hexdigest()}"
         if kind != "text/html":
             continue
-        links = _Links()
+        links = Links()
         links.feed(answer.text)
-        for link in links.found:
+        for link in [*links.followed, *links.shown]:
             parts = urlsplit(urljoin(f"{url}{address}", link))
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             inside = f"{parts.scheme}://{parts.netloc}" == url and parts.path.startswith("/evalkit")

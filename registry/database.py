@@ -235,9 +235,13 @@ def run_migrations(connection: Connection, direction: str, revision: str) -> Non
         InputError: there is no such revision, or it does not lie in this direction.
     """
     from alembic import command
+    from alembic.script import ScriptDirectory
     from alembic.util.exc import CommandError
 
     config = _config()
+    known = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions("base", "heads")][::-1]
+    if revision not in {"base", "head", *known}:
+        raise InputError(f"there is no revision '{revision}' of our tables; there are {', '.join(known)}")
     # A table that a trigger names cannot be rebuilt on SQLite
     stood = triggers.remove(connection)
     config.attributes["connection"] = connection

@@ -97,7 +97,7 @@ def check(tables_only: bool, as_json: bool) -> int:
     """
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
     from evalkit.config import load_settings
-    from evalkit.databases.checks import audits, damage
+    from evalkit.databases.checks import Looked, audits, damage
     from evalkit.databases.tables import mlflow_revisions
     from registry import database, triggers
 
@@ -114,9 +114,10 @@ def check(tables_only: bool, as_json: bool) -> int:
     ]
     outdated = bool(wrong or found.get("missing_triggers"))
     if not tables_only:
-        found["damage"] = damage(settings)
         # An audit of another revision has other columns
-        found["audit"] = [] if "evalkit" in wrong else audits(settings)
+        looked = [damage(settings), Looked() if "evalkit" in wrong else audits(settings)]
+        found |= {"damage": looked[0].found, "audit": looked[1].found}
+        found["left_out"] = [line for one in looked for line in one.left_out]
     good = not outdated and not found.get("damage") and not found.get("audit")
     if as_json:
         print_json({**found, "good": good})
@@ -129,6 +130,8 @@ def check(tables_only: bool, as_json: bool) -> int:
         click.echo(f"trigger {name}: missing or changed")
     for line in (*found.get("damage", ()), *found.get("audit", ())):
         click.echo(line)
+    for line in found.get("left_out", ()):
+        note(f"not looked at: {line}")
     if outdated:
         click.echo("run `evalkit db upgrade` as the database's owner")
     elif good:

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select, text
 
 from evalkit.config import Settings
 from evalkit.databases import postgres
-from evalkit.databases.places import Place, places
+from evalkit.databases.places import PENDING, Place, is_postgres, places
 from evalkit.databases.sqlite_files import quoted
 from registry import audit
 from registry.database import connect, reading
-from registry.tables import AuditHeadRow
+from registry.tables import AuditHeadRow, AuditRow, Base
 
 _SHOWN = 10
 
 
-def damage(settings: Settings) -> list[str]:
-    """What is broken in any database of a project, a line each; empty where nothing is."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found, and what a role may not read and so was left out; a line each."""
+
+    found: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def damage(settings: Settings) -> Looked:
+    """What is broken in any database of a project."""
     found: list[str] = []
+    left_out: list[str] = []
+    if (settings.home / PENDING).exists():
+        found.append("a restore was killed while it exchanged files; run it again with --force")
     for place in places(settings):
         if place.schema is None and place.path.exists():
             found += _of_file(place)
@@ -29,10 +41,12 @@ def damage(settings: Settings) -> list[str]:
         engine = postgres.engine_for(url)
         try:
             with engine.connect() as connection:
-                found += _orphans(connection)
+                looked = _orphans(connection)
         finally:
             engine.dispose()
-    return found
+        found += looked.found
+        left_out += looked.left_out
+    return Looked(tuple(found), tuple(left_out))
 
 
 def _of_file(place: Place) -> list[str]:
@@ -60,30 +74,57 @@ def _line(where: str, table: str, parent: str, rows: int) -> str:
     return f"{where}: {rows} row{'s' if rows > 1 else ''} of {table} point{'' if rows > 1 else 's'} to no {parent}"
 
 
-def _orphans(connection: Connection) -> list[str]:
+def _orphans(connection: Connection) -> Looked:
     """Rows that point to nothing: a superuser, or a constraint that was not validated, lets them in."""
-    found = []
+    found, closed = [], set()
     told = inspect(connection)
     for schema, names in postgres.tables(connection).items():
         for name in names:
             for key in told.get_foreign_keys(name, schema=schema):
+                shut = [one for one in (name, key["referred_table"]) if not _readable(connection, schema, one)]
+                if shut:
+                    closed.update(shut)
+                    continue
                 child, parent = postgres.full(schema, name), postgres.full(schema, key["referred_table"])
                 pairs = list(zip(key["constrained_columns"], key["referred_columns"], strict=True))
                 same = " AND ".join(f"p.{quoted(there)} = c.{quoted(here)}" for here, there in pairs)
                 given = " AND ".join(f"c.{quoted(here)} IS NOT NULL" for here, _ in pairs)
-                query = f"SELECT count(*) FROM {child} c WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})"  # noqa: S608, E501 - quoted
+                lonely = f"{given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})"  # noqa: S608 - quoted
+                query = f"SELECT count(*) FROM {child} c WHERE {lonely}"  # noqa: S608 - quoted
                 if rows := int(connection.execute(text(query)).scalar() or 0):
                     found.append(_line(schema, name, key["referred_table"], rows))
-    return found
+    return Looked(tuple(found), tuple(f"{name}: this role may not read it" for name in sorted(closed)))
 
 
-def audits(settings: Settings) -> list[str]:
-    """What `evalkit audit verify` finds in any workspace, a line each."""
-    return [
-        f"audit of workspace '{report.workspace}': {finding.what}"
-        for report in audit_reports(settings.database_url)
-        for finding in report.findings
-    ]
+def _readable(connection: Connection, schema: str, table: str) -> bool:
+    """Whether the role of this connection may read a table."""
+    query = text(
+        "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :schema AND c.relname = :table"
+    )
+    return bool(connection.execute(query, {"schema": schema, "table": table}).scalar())
+
+
+def audits(settings: Settings) -> Looked:
+    """What `evalkit audit verify` finds in any workspace."""
+    if is_postgres(settings.database_url):
+        engine = postgres.engine_for(settings.database_url)
+        try:
+            with engine.connect() as connection:
+                tables: tuple[type[Base], ...] = (AuditRow, AuditHeadRow, *audit.WITNESSED)
+                needed = [row.__tablename__ for row in tables]
+                shut = [name for name in needed if not _readable(connection, "public", name)]
+        finally:
+            engine.dispose()
+        if shut:
+            return Looked(left_out=(f"the audit: this role may not read {shut[0]}",))
+    return Looked(
+        tuple(
+            f"audit of workspace '{report.workspace}': {finding.what}"
+            for report in audit_reports(settings.database_url)
+            for finding in report.findings
+        )
+    )
 
 
 def audit_reports(url: str) -> tuple[audit.AuditReport, ...]:

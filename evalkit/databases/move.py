@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -99,14 +98,9 @@ def move(settings: Settings, target: str, follow: Follow | None = None) -> Repor
         make_beside(target)
         engine = postgres.engine_for(target)
         try:
-            with engine.begin() as connection:
+            with postgres.refusals("nothing was moved"), engine.begin() as connection:
                 tables = _fill(connection, there, files, follow or (lambda *_: None))
                 before = audit_reports(settings.database_url)
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("ANALYZE"))
-        except (DBAPIError, psycopg.Error) as error:
-            said = getattr(error, "orig", error)
-            raise InputError(f"PostgreSQL refused: {' '.join(str(said).split())[:300]}; nothing was moved") from None
         finally:
             engine.dispose()
     after = audit_reports(target)
@@ -191,6 +185,7 @@ def _fill(connection: Connection, there: Sequence[Place], files: sqlite_files.Fi
             raise InputError(f"{table.name} came out different on PostgreSQL; nothing was moved")
         done += table.rows
         follow("verifying", done, total)
+    connection.execute(text("ANALYZE"))
     return moved
 
 

@@ -17,6 +17,9 @@ STORE = "store"
 TRACKING = "tracking"
 """MLflow's runs, where they are in a database of their own."""
 
+PENDING = "restoring"
+"""A file in the project's state while a restore exchanges files: where it is left, that has to be run again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

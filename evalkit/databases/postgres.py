@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from evalkit.databases.content import Column, Content, Digest, Value, kind_of
 from evalkit.databases.sqlite_files import quoted
@@ -22,6 +23,7 @@ SCHEMATA = ("public", *sorted(SCHEMAS.values()))
 
 _FETCHED = 2000
 _READ = 2**20
+_FOREIGN_KEY_VIOLATION = "23503"
 
 
 def engine_for(url: str) -> Engine:
@@ -29,7 +31,22 @@ def engine_for(url: str) -> Engine:
     parsed = parse_url(url)
     if parsed.get_backend_name() != "postgresql":
         raise InputError(f"'{parsed.get_backend_name()}:' is not PostgreSQL; give postgresql://host/name")
-    return create_engine(parsed.set(drivername="postgresql+psycopg"))
+    try:
+        return create_engine(parsed.set(drivername="postgresql+psycopg"))
+    except ModuleNotFoundError as error:
+        raise InputError(f"PostgreSQL needs a driver ({error}); install evalkit[postgres]") from None
+
+
+@contextmanager
+def refusals(outcome: str) -> Iterator[None]:
+    """Turn what PostgreSQL or its driver refuses into one line; `outcome` ends it, and says what has come of it."""
+    from psycopg import Error
+
+    try:
+        yield
+    except (DBAPIError, Error) as error:
+        said = " ".join(str(getattr(error, "orig", error)).split())[:300]
+        raise InputError(f"PostgreSQL refused: {said}; {outcome}") from None
 
 
 def tables(connection: Connection) -> dict[str, list[str]]:
@@ -96,8 +113,8 @@ def make_foreign_keys(connection: Connection, statements: Sequence[str]) -> None
         try:
             connection.exec_driver_sql(statement)
         except Exception as error:
-            origin = getattr(error, "orig", None)
-            if not isinstance(origin, psycopg.errors.ForeignKeyViolation):
+            origin: Any = getattr(error, "orig", None)
+            if getattr(origin, "sqlstate", None) != _FOREIGN_KEY_VIOLATION:
                 raise
             detail = " ".join(str(origin.diag.message_detail or origin).split())
             raise InputError(f"{origin.diag.table_name}: {detail} (see `evalkit db check`)") from None

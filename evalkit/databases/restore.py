@@ -12,9 +12,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from evalkit.config import Settings
 from evalkit.databases import postgres
@@ -22,7 +21,7 @@ from evalkit.databases.backup import ZIP, audit_ends, settle
 from evalkit.databases.checks import audit_reports
 from evalkit.databases.in_use import check_idle
 from evalkit.databases.manifest import MANIFEST, Manifest, check_files, read_manifest
-from evalkit.databases.places import Place, is_postgres, places
+from evalkit.databases.places import PENDING, Place, is_postgres, places
 from evalkit.databases.tables import VERSIONS, make_beside, make_store, mlflow_revisions, users_revision
 from metrics.errors import InputError
 from registry import audit, database, triggers
@@ -30,9 +29,6 @@ from registry.database import connect, parse_url
 
 Follow = Callable[[str, int, int], None]
 """Told what is being restored, and how many of how many parts are done."""
-
-PENDING = "restoring"
-"""A file in the project's state while files are being exchanged: where it is left, a restore has to be run again."""
 
 _STAGED, _OLD = ".restoring", ".before-restore"
 _BESIDE = ("", "-wal", "-shm", "-journal")
@@ -257,23 +253,21 @@ def _to_postgres(job: _Job) -> Restored:
     url = job.settings.database_url
     engine = postgres.engine_for(url)
     try:
-        with engine.connect() as connection:
-            filled = postgres.first_filled(connection)
-        if filled is not None:
-            check_idle(job.settings, job.found)
-            if not job.force:
-                shown = parse_url(url).render_as_string(hide_password=True)
-                raise InputError(f"{shown} has rows in {filled}; --force replaces everything in it")
-        make_store(job.settings, users=job.manifest.revisions.get("users") is not None).dispose()
-        make_beside(url)
-        _check_revisions(engine, job)
-        with _staged(job) as staged:
-            with engine.begin() as connection:
-                _load(connection, job)
-            _exchange(job.settings.home, staged, [])
-    except (DBAPIError, psycopg.Error) as error:
-        said = " ".join(str(getattr(error, "orig", error)).split())[:300]
-        raise InputError(f"PostgreSQL refused: {said}; nothing was restored") from None
+        with postgres.refusals("nothing was restored"):
+            with engine.connect() as connection:
+                filled = postgres.first_filled(connection)
+            if filled is not None:
+                check_idle(job.settings, job.found)
+                if not job.force:
+                    shown = parse_url(url).render_as_string(hide_password=True)
+                    raise InputError(f"{shown} has rows in {filled}; --force replaces everything in it")
+            make_store(job.settings, users=job.manifest.revisions.get("users") is not None).dispose()
+            make_beside(url)
+            _check_revisions(engine, job)
+            with _staged(job) as staged:
+                with engine.begin() as connection:
+                    _load(connection, job)
+                _exchange(job.settings.home, staged, [])
     finally:
         engine.dispose()
     return Restored(job.manifest, audit_reports(url))

@@ -42,8 +42,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Site:
     """The server, and what its pages did when they were visited."""
 
-    def __init__(self, url: str, facts: dict[str, Any], browser: Any) -> None:
-        self.url, self.facts, self.browser = url, facts, browser
+    def __init__(self, url: str, facts: dict[str, Any], browser: Any, folder: Path) -> None:
+        self.url, self.facts, self.browser, self.folder = url, facts, browser, folder
         self.visit = cache(self._visit)
         self.without_scripts = cache(self._without_scripts)
         self.get = cache(self._get)
@@ -95,6 +95,6 @@ def site(
     facts = _beside("rich_store").build(folder, empty_store, payloads, name)
     served = servers.start(folder)
     try:
-        yield Site(served.url, {**facts, "hostile": quote(name, safe="")}, browser)
+        yield Site(served.url, {**facts, "hostile": quote(name, safe="")}, browser, folder)
     finally:
         servers.stop(served)

@@ -4,17 +4,51 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from metrics.base import Estimate
 from metrics.errors import InputError
+from registry import audit
+from registry.database import connect, upgrade, writing
 from registry.digests import new_id, now_ms
 from registry.entities import Decision, ModelVersion, RuleOutcome, StoredEstimate
+from registry.firings import DONE, FencedError, claim, finished, history
+from registry.identity import create_token, find_token, forget_user, list_tokens, revoke_token, roles_of, set_roles
 from registry.leases import LeaseLostError
+from registry.policy import Policy, list_policies, remove_policy, set_policy
 from registry.store import Registry
 from registry.suite import Suite
+from registry.workers import beat, leave, workers
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """The tables alone, without MLflow."""
+    made = connect(database_url)
+    upgrade(made)
+    yield made
+    made.dispose()
+
+
+def at_once(work: Callable[[int], Any], count: int = 6) -> list[Any]:
+    """What so many threads that start together return or raise."""
+    start = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        start.wait()
+        try:
+            return work(number)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
 
 
 @pytest.fixture
@@ -172,3 +206,85 @@ class TestStore:
         assert apart.current_decision(bound) is None
         assert apart.suite(bound).spec == stricter.spec
         assert apart.suite(bound).folder == folder
+
+
+class TestFirings:
+    def test_one_of_many_that_claim_at_once_may_finish(self, engine: Engine):
+        claims = at_once(lambda i: claim(engine, "s@1", schedule="s", due=1, executor=f"w{i}"))
+        assert sorted(one.attempt for one in claims) == [1, 2, 3, 4, 5, 6]
+        assert sum(finished(engine, one) for one in claims) == 1
+        assert claim(engine, "s@1", schedule="s", due=1, executor="late") is None
+        (told,) = history(engine)
+        assert (told.attempts, told.outcome, told.error) == (6, DONE, None)
+
+    def test_who_was_taken_over_stores_nothing(self, engine: Engine):
+        first = claim(engine, "s@1", schedule="s", due=1, executor="a")
+        second = claim(engine, "s@1", schedule="s", due=1, executor="b")
+        assert first is not None
+        assert second is not None
+        with pytest.raises(FencedError), writing(engine) as session:
+            first.finish(session)
+        with writing(engine) as session:
+            second.hold(session)
+            second.finish(session, error="☃" * 5000)
+        (told,) = history(engine, schedule="s")
+        assert (told.executor, told.outcome, told.error) == ("b", "failed", "☃" * 2000)
+
+    def test_workspaces_and_schedules_are_apart(self, engine: Engine):
+        assert claim(engine, "k", schedule="s", due=1, executor="a") is not None
+        assert claim(engine, "k", schedule="s", due=1, executor="a", workspace="other") is not None
+        assert claim(engine, "late", schedule="t", due=2, executor="a") is not None
+        assert [one.key for one in history(engine)] == ["late", "k"]
+        assert history(engine, schedule="nothing") == []
+
+
+class TestWorkers:
+    def test_a_heartbeat_and_an_end_in_order(self, engine: Engine):
+        assert [error for error in at_once(lambda i: beat(engine, f"w{i}")) if error] == []
+        beat(engine, "w1")
+        assert {one.executor: one.alive for one in workers(engine)} == {f"w{i}": True for i in range(6)}
+        assert not any(one.alive for one in workers(engine, silent_after=-1.0))
+        leave(engine, "w1")
+        assert len(workers(engine)) == 5
+
+
+class TestIdentity:
+    def test_tokens_are_found_by_their_secret_until_revoked(self, engine: Engine):
+        set_roles(engine, "ada", 7, ["evaluator", "viewer"], actor="root")
+        assert roles_of(engine, "ada", 7) == {"evaluator", "viewer"}
+        assert roles_of(engine, "ada", 8) == frozenset(), "a namesake inherits nothing"
+        secret, token = create_token(engine, "ada", 7, label="é☃", actor="ada")
+        found = find_token(engine, secret)
+        assert found is not None
+        assert (found.username, found.label, found.prefix) == ("ada", "é☃", token.prefix)
+        assert find_token(engine, secret + "x") is None
+        revoke_token(engine, token.prefix, actor="ada")
+        assert [one.alive(now_ms()) for one in list_tokens(engine, "ada")] == [False]
+        forget_user(engine, "ada", actor="root")
+        assert roles_of(engine, "ada", 7) == frozenset()
+        assert audit.verify(engine).intact
+
+    def test_roles_set_at_once_are_those_of_one_of_them(self, engine: Engine):
+        found = at_once(lambda i: set_roles(engine, "ada", 7, ["viewer"] if i % 2 else ["approver"], actor="root"), 4)
+        assert [error for error in found if isinstance(error, Exception)] == []
+        assert roles_of(engine, "ada", 7) in ({"viewer"}, {"approver"})
+        assert audit.verify(engine).intact
+
+
+class TestPolicies:
+    def test_set_changed_and_removed(self, engine: Engine):
+        set_policy(engine, Policy("bot-*"), actor="root")
+        set_policy(engine, Policy("bot-*", approvals=2), actor="root")
+        (found,) = list_policies(engine)
+        assert (found.pattern, found.approvals) == ("bot-*", 2)
+        remove_policy(engine, "bot-*", actor="root")
+        assert list_policies(engine) == []
+        report = audit.verify(engine)
+        assert (report.intact, report.entries) == (True, 3)
+
+    def test_entries_written_at_once_are_one_chain(self, engine: Engine):
+        found = at_once(lambda i: set_policy(engine, Policy(f"m{i}"), actor=f"a{i}"))
+        assert [error for error in found if isinstance(error, Exception)] == []
+        report = audit.verify(engine)
+        assert (report.intact, report.entries) == (True, 6)
+        assert sorted(entry["seq"] for entry in audit.export(engine)) == [1, 2, 3, 4, 5, 6]

@@ -23,8 +23,10 @@ from evalkit.databases import backup as backing
 from evalkit.databases import postgres
 from evalkit.databases import restore as restoring
 from evalkit.databases.backup import backup
+from evalkit.databases.checks import damage
 from evalkit.databases.move import move
-from evalkit.databases.restore import PENDING, restore
+from evalkit.databases.places import PENDING
+from evalkit.databases.restore import restore
 from metrics.errors import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -201,6 +203,7 @@ class TestFiles:
         before = dumps(project)
         backup(settings, tmp_path / "copy")
         (settings.home / PENDING).touch()
+        assert "a restore was killed" in damage(settings).found[0]
         (settings.home / "mlflow.db").rename(settings.home / "mlflow.db.before-restore")
         restore(settings, tmp_path / "copy", force=True)
         assert dumps(project) == before
