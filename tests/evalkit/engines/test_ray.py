@@ -77,7 +77,7 @@ def test_a_killed_worker_changes_nothing(blobs: Blobs, two_workers: DistributedE
         killed.append(int(busy[0]))
         (blobs.folder / "wait").unlink()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     remote = blobs.evaluate(two_workers, "remote")
     killer.join()
@@ -117,7 +117,7 @@ def test_what_was_cut_off_is_continued_by_the_local_engine(blobs: Blobs) -> None
             time.sleep(0.02)
         engine.stop()
 
-    stopper = threading.Thread(target=stop)
+    stopper = threading.Thread(target=stop, daemon=True)
     stopper.start()
     with pytest.raises(InputError, match="the same command continues it"):
         blobs.evaluate(engine, "remote")
