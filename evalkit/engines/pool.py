@@ -73,7 +73,7 @@ class Worker:
 
     def use(self, load: Load) -> None:
         """Have a model loaded; the same one is loaded once per process."""
-        if self._loaded is not load:
+        if self._loaded != load:
             load(self)
             self._loaded = load
 

@@ -28,6 +28,8 @@ CORES_PER_WORKER = 4
 _STORE = (128 * 2**20, 2 * 2**30)
 """Least and most bytes of a local Ray's object store."""
 _POLL = 1.0
+_CREATION = "error raised in its creation task"
+"""What Ray says where our own code failed in the worker, rather than the worker."""
 
 
 class RayCluster:
@@ -66,9 +68,12 @@ class RayCluster:
                         f"the cluster had no room for a worker ({self._cpus} CPU, {self._gpus:g} GPU) for "
                         f"{START_LIMIT / 60:.0f} minutes"
                     ) from None
-            except RayTaskError as error:
-                raise InputError(f"a worker cannot run evalkit: {_line(error)}") from None
             except RayError as error:
+                if isinstance(error, RayTaskError) or _CREATION in str(error):
+                    raise InputError(
+                        f"a worker cannot run evalkit: {_last_line(error)}; is the same evalkit on all "
+                        "machines of the cluster?"
+                    ) from None
                 raise WorkerLostError(_line(error)) from None
             else:
                 _check_version(said["ok"])
@@ -169,6 +174,11 @@ def _smallest_node() -> int:
 def _share(cpus: int, workers: int, most: int) -> int:
     """Cores for each worker, such that all of them find room on machines of `most` cores."""
     return max(1, min(cpus // workers, most))
+
+
+def _last_line(error: BaseException) -> str:
+    """Where a traceback says what was raised."""
+    return [line.strip() for line in str(error).splitlines() if line.strip()][-1][:300]
 
 
 def _line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=
 def cluster() -> Iterator[None]:
     """A Ray of this process, as a user may have one: engines use it and leave it as it is."""
     before = dict(os.environ)
-    running = connector(None, 4)()  # room for two engines of two workers
+    running = connector(None, 2)()
     yield
     running.close()
     os.environ.clear()
@@ -77,7 +77,7 @@ def test_a_killed_worker_changes_nothing(blobs: Blobs, two_workers: DistributedE
         killed.append(int(busy[0]))
         (blobs.folder / "wait").unlink()
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     remote = blobs.evaluate(two_workers, "remote")
     killer.join()
@@ -106,23 +106,22 @@ def test_a_variable_that_is_not_set_is_missed_before_anything_runs(
     assert not blobs.drawn()
 
 
-def test_what_was_cut_off_is_continued_by_the_local_engine(blobs: Blobs) -> None:
+def test_what_was_cut_off_is_continued_by_the_local_engine(blobs: Blobs, two_workers: DistributedEngine) -> None:
+    """Comes last: the workers are not there any more afterwards."""
     local = blobs.evaluate(None, "local")
     blobs.forget_calls()
     (blobs.folder / "wait").touch()
-    engine = ray_engine(2)
 
     def stop() -> None:
         while not list((blobs.folder / "remote" / "outputs").rglob("rows-*.parquet")):
             time.sleep(0.02)
-        engine.stop()
+        two_workers.stop()
 
-    stopper = threading.Thread(target=stop)
+    stopper = threading.Thread(target=stop, daemon=True)
     stopper.start()
     with pytest.raises(InputError, match="the same command continues it"):
-        blobs.evaluate(engine, "remote")
+        blobs.evaluate(two_workers, "remote")
     stopper.join()
-    engine.close()
     (blobs.folder / "wait").unlink()
     blobs.forget_calls()
     assert numbers(blobs.evaluate(None, "remote")) == numbers(local)
