@@ -17,6 +17,7 @@ from evalkit.judging.open import Desks
 from evalkit.own_database import own_url
 from evalkit.runner import profile
 from evalkit.runner.looks import at_look, design_digest
+from evalkit.runner.memory import give_back
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
 from evalkit.runner.progress import Progress, Report
 from evalkit.runner.shards import Rows
@@ -93,6 +94,7 @@ class Work:
         self._stopped = False
         self._profiler = profile.current()  # steps may run in threads of others
         self._steps = list(self._lay_out())
+        give_back()  # what reading the data has left
 
     def _lay_out(self) -> Iterator[_Step]:
         for task in self.tasks:
@@ -119,6 +121,7 @@ class Work:
             self._tell(current, 0)
         with profile.resumed(self._profiler):
             self._do(current)
+        give_back()
         self._tell(current, current.place + 1)
         return dict(self.counts - before)
 

@@ -19,6 +19,7 @@ from evalkit.runner import profile
 from evalkit.runner.batches import present_images
 from evalkit.runner.columns import Pictures, parsed
 from evalkit.runner.feature_files import FEATURES, FeatureLoader, load_arrays
+from evalkit.runner.memory import give_back
 from evalkit.runner.outputs import TaskOutputs
 from evalkit.runner.plan import Extracted, Extractor
 from evalkit.runner.shards import UNREADABLE, Facts, Rows, ShardFolder, grid, write_atomically
@@ -173,6 +174,7 @@ def reference_state(home: Path, metric: Metric, reference: Reference, features: 
 def _make_reference_state(home: Path, key: str, metric: Metric, reference: Reference, features: FeatureShards) -> State:
     state = metric.init()
     for rows in grid(len(reference.dataset), REFERENCE_SHARD):
+        give_back()
         columns: dict[str, Any] = dict(features.arrays(rows))
         if "label" in metric.needs:
             columns["label"] = reference.dataset.batch(rows.start, rows.stop).columns["label"]

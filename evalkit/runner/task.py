@@ -37,6 +37,7 @@ from evalkit.runner.features import (
     same_width,
     text_features,
 )
+from evalkit.runner.memory import give_back
 from evalkit.runner.outputs import TaskOutputs, mean_tokens, quality_warnings, speed_batch
 from evalkit.runner.plan import MetricPlan, TaskPlan
 from evalkit.runner.progress import Progress, Report
@@ -280,6 +281,7 @@ class TaskWork:
                 scores_digest = digest(self._scores_identity(plan))
             else:
                 scores = self.scores(plan)
+                give_back()
                 with profile.span(f"estimating {plan.name}"):
                     by_slice = scores.stored_estimates(
                         self.plan.target, self.plan.shard_size, feature_loader(self.home)

@@ -16,7 +16,7 @@ _NO_INTERVAL = "no valid interval: the estimator is biased upwards at any n, so 
 _EIGENVALUE_ERROR = 8 * float(np.finfo(np.float64).eps)
 """Relative to the largest; LAPACK's symmetric solvers were seen to err by a fifth of it at most."""
 _ROUNDING = 1e-9
-_BLOCK_CELLS = 8_000_000
+_BLOCK_CELLS = 2_000_000
 _AT_N = "Fréchet distance of n generated samples to the fixed reference set: a value at n, biased upwards"
 
 
