@@ -6,11 +6,11 @@ import zlib
 from typing import Any
 
 from sqlalchemy import Engine, MetaData, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from evalkit.config import Settings
 from metrics.errors import InputError
-from registry.database import connect, parse_url
+from registry.database import DatabaseAwayError, connect, parse_url
 
 SCHEMAS = {"judges": "evalkit_judges", "ingest": "evalkit_ingest", "jobs": "evalkit_jobs"}
 """Schemas on PostgreSQL by the name of the database."""
@@ -49,7 +49,8 @@ def open_own(url: str, name: str, tables: MetaData) -> Engine:
     except DatabaseError as error:
         engine.dispose()
         why = " ".join(str(error.orig).split())[:200]
-        raise InputError(f"the database of {name} at {shown} cannot be opened: {why}") from None
+        kind = DatabaseAwayError if isinstance(error, OperationalError) else InputError
+        raise kind(f"the database of {name} at {shown} cannot be opened: {why}") from None
     return engine
 
 

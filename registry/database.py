@@ -21,6 +21,10 @@ BUSY_SECONDS = 30
 _LOCK = 0x6576616C  # "eval": the advisory lock of migrations on PostgreSQL
 
 
+class DatabaseAwayError(InputError):
+    """The database does not answer now; the same thing may work later."""
+
+
 def connect(url: str) -> Engine:
     """Return an engine; SQLite gets foreign keys, WAL, a busy timeout and real transactions.
 
@@ -184,7 +188,7 @@ def _current(engine: Engine) -> str | None:
             return context.get_current_revision()
     except OperationalError as error:
         shown = engine.url.render_as_string(hide_password=True)
-        raise InputError(f"the database {shown} cannot be opened: {error.orig}") from None
+        raise DatabaseAwayError(f"the database {shown} cannot be opened: {error.orig}") from None
 
 
 def _migrate(engine: Engine, direction: str, revision: str) -> None:

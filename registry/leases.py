@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, repeat
 
 import psutil
 from sqlalchemy import Engine, delete, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from metrics.errors import InputError
@@ -88,9 +91,26 @@ class Leases:
             check_token(session, lease.token).heartbeat_at = now_ms()
 
     def release(self, lease: Lease) -> None:
-        """Give the lease back; giving back one that was taken over changes nothing."""
+        """Give the lease back; giving back one that was taken over changes nothing.
+
+        While the database is away it is tried again in the background, for as long as this process lives: nobody takes
+        a lease over from a live process.
+        """
+        try:
+            self._drop(lease)
+        except SQLAlchemyError:
+            threading.Thread(target=self._drop_later, args=(lease,), daemon=True, name="evalkit-lease").start()
+
+    def _drop(self, lease: Lease) -> None:
         with writing(self._engine) as session:
             session.execute(delete(LeaseRow).where(LeaseRow.token == lease.token))
+
+    def _drop_later(self, lease: Lease) -> None:
+        for wait in chain((0.2, 0.5, 1.0, 2.0), repeat(5.0)):
+            time.sleep(wait)
+            with contextlib.suppress(SQLAlchemyError):
+                self._drop(lease)
+                return
 
     def _take(self, lease: Lease, what: str) -> None:
         with writing(self._engine) as session:

@@ -99,7 +99,9 @@ class Host:
             _host = None
             shut_down()
             raise
-        DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=_QUEUE_POLL)
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=_QUEUE_POLL, on_conflict="always_update"
+        )
         for name, seconds, work in (
             ("heartbeat", self._silent_after / 5, lambda: beat(self._engine, self.executor)),
             ("take-over", self._silent_after / 3, self.take_over),

@@ -158,7 +158,7 @@ class Schedules:
 
     def _open(self) -> None:
         launch(self._store)
-        DBOS.register_queue(QUEUE)
+        DBOS.register_queue(QUEUE, on_conflict="never_update")  # how many at a time is for the workers to say
 
     def _put(self, name: str, cron: str, timezone: str, context: Context) -> None:
         from evalkit.jobs.host import scheduled

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from registry.database import writing
 from registry.digests import now_ms
@@ -37,6 +38,8 @@ def held(leases: Leases, key: str, what: str, *, every: float = HEARTBEAT) -> It
                 leases.renew(lease)
             except LeaseLostError:
                 return  # the store refuses this holder's results; it finds out there
+            except DBAPIError:
+                continue  # away for a moment: the next sign of life may reach it
 
     thread = threading.Thread(target=beat, daemon=True, name="evalkit-monitor-lease")
     thread.start()

@@ -388,6 +388,8 @@ def _heartbeat(registry: Registry, lease: Lease) -> Iterator[None]:
     done = threading.Event()
 
     def beat() -> None:
+        from sqlalchemy.exc import DBAPIError
+
         from registry.leases import LeaseLostError
 
         while not done.wait(_HEARTBEAT):
@@ -395,6 +397,8 @@ def _heartbeat(registry: Registry, lease: Lease) -> Iterator[None]:
                 registry.renew(lease)
             except LeaseLostError:
                 return  # the store refuses this holder's results; it finds out there
+            except DBAPIError:
+                continue  # away for a moment: the next sign of life may reach it
 
     thread = threading.Thread(target=beat, daemon=True, name="evalkit-lease")
     thread.start()

@@ -13,10 +13,12 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import InternalError, OperationalError
 
 from evalkit.bundles.unpack import Limits, TooLargeError
 from evalkit.errors import ConflictError, ForbiddenError, NotFoundError
 from metrics.errors import InputError
+from registry.database import DatabaseAwayError
 from registry.leases import LeaseHeldError
 from registry.mlflow_link import PromotionRefusedError
 
@@ -26,7 +28,7 @@ JSON_LIMIT = 2 * 2**20
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _CODES = {
     400: "bad_request", 401: "unauthenticated", 403: "forbidden", 404: "not_found", 409: "conflict",
-    413: "too_large", 422: "invalid",
+    413: "too_large", 422: "invalid", 503: "unavailable",
 }  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def status_of(error: InputError) -> int:
     """The status code that tells an error."""
     kinds: tuple[tuple[type[InputError], int], ...] = (
         (PromotionRefusedError, 403), (ForbiddenError, 403), (NotFoundError, 404), (ConflictError, 409),
-        (LeaseHeldError, 409), (TooLargeError, 413),
+        (LeaseHeldError, 409), (TooLargeError, 413), (DatabaseAwayError, 503),
     )  # fmt: skip
     return next((status for kind, status in kinds if isinstance(error, kind)), 422)
 
@@ -71,7 +73,9 @@ class ApiRoute(APIRoute):
                 message = str(error.message).splitlines()[0][:500]
                 refused = "refused" if message.startswith("evalkit refuses") else None
                 status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]  # MLflow's is untyped
-                return _told(status if status in _CODES else 422, message, refused)
+                return _told(503 if status >= 500 else status if status in _CODES else 422, message, refused)
+            except (OperationalError, InternalError) as error:  # whoever asked may ask again
+                return _told(503, f"the database cannot be used: {' '.join(str(error.orig).split())[:200]}")
 
         return handle
 
