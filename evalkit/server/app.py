@@ -20,10 +20,12 @@ def create_app() -> Any:
     Raises:
         MlflowException: the server's registry is not one of ours.
     """
+    from evalkit.generators.redaction import redact_logs
     from evalkit.server.guard import Guard, Mode
     from registry.mlflow_store import make_known_to_server
     from registry.mlflow_store.frozen import freeze_artifacts, guard_tracking
 
+    redact_logs()
     freeze_artifacts()
     make_known_to_server()
 
