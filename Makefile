@@ -4,7 +4,9 @@ SEED ?= 0
 OUT ?= demo-output
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test peers lint format docs screenshots clean
+AUDIT := .audit
+
+.PHONY: setup demo test peers lint format docs screenshots audit sbom clean
 
 setup: $(VENV)/.ready
 
@@ -37,8 +39,22 @@ docs: setup
 	$(BIN)/python docs/make_metric_pages.py
 	PYTHONPATH=. $(BIN)/python docs/make_intervals.py
 
+$(AUDIT)/.ready: tools/requirements.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	touch $@
+
+# The pinned versions against tools/advisories.json; ONLINE=1 asks osv.dev instead
+audit: setup $(AUDIT)/.ready
+	$(BIN)/python tools/audit.py --pip-audit $(AUDIT)/bin/pip-audit $(if $(ONLINE),--online)
+
+# What is installed, as CycloneDX
+sbom: setup $(AUDIT)/.ready
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file sbom.cdx.json $(BIN)/python
+
 screenshots: demo
 	$(BIN)/python docs/make_screenshots.py --tracking-uri sqlite:///$(abspath $(OUT))/seed-$(SEED)/.evalkit/mlflow.db
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT) sbom.cdx.json build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,11 @@ def without_password(uri: str) -> str:
     """A store's address as it may be shown."""
     from sqlalchemy.engine import make_url
 
-    return uri if uri.startswith(("http", "file")) else make_url(uri).render_as_string(hide_password=True)
+    if uri.startswith(("http", "file")):
+        return re.sub(r"(?<=://)[^/\s@]*@", "***@", uri)
+    url = make_url(uri)
+    hidden = {name: "hidden" if "password" in name.lower() else value for name, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True)
 
 
 def _read_file(path: Path) -> dict[str, str]:

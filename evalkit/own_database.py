@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, MetaData, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from evalkit.config import Settings
+from evalkit.config import Settings, without_password
 from metrics.errors import InputError
 from registry.database import DatabaseAwayError, connect, parse_url
 
@@ -34,7 +34,7 @@ def open_own(url: str, name: str, tables: MetaData) -> Engine:
     Raises:
         InputError: the URL is of another database, or it cannot be opened.
     """
-    shown = parse_url(url).render_as_string(hide_password=True)
+    shown = without_password(parse_url(url).render_as_string(hide_password=False))
     schema = SCHEMAS[name]
     engine = connect(url)
     if engine.dialect.name == "postgresql":

@@ -14,6 +14,7 @@ import click
 
 from evalkit.cli.failures import explain
 from evalkit.cli.output import fail_line
+from evalkit.generators.redaction import redact_logs
 from metrics.errors import InputError, did_you_mean
 
 EXIT_OK, EXIT_FAIL, EXIT_USAGE, EXIT_INCONCLUSIVE = 0, 1, 2, 3
@@ -100,6 +101,7 @@ def app() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; bad input, and what the surroundings do wrong, is one line."""
     as_json = "--json" in arguments
+    redact_logs()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     try:
         result = app.main(args=list(arguments), prog_name="evalkit", standalone_mode=False)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from evalkit.generators.redaction import redacted
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderHook
 
@@ -63,7 +65,7 @@ def print_json(data: Any) -> None:
 
 def fail_line(message: str, *, as_json: bool) -> None:
     """Tell what went wrong: one line on standard error, and as JSON on standard output where asked for."""
-    told = _shortened(printable(" ".join(message.split())))
+    told = _shortened(printable(redacted(" ".join(message.split()))))
     if as_json:
         print_json({"error": told})
     click.echo(f"error: {told}", err=True)
@@ -71,7 +73,7 @@ def fail_line(message: str, *, as_json: bool) -> None:
 
 def note(message: str) -> None:
     """A remark beside the result, on standard error so that pipes stay clean."""
-    click.echo(printable(message), err=True)
+    click.echo(printable(redacted(message)), err=True)
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,7 @@ def create_app() -> Any:
     """
     from sqlalchemy import Engine, event
 
+    from evalkit.generators.redaction import redact_logs
     from evalkit.server.guard import Guard, Mode
     from registry.database import forget_read_only
     from registry.mlflow_store import make_known_to_server
@@ -29,6 +30,7 @@ def create_app() -> Any:
 
     if not event.contains(Engine, "handle_error", forget_read_only):
         event.listen(Engine, "handle_error", forget_read_only)  # MLflow makes its engines by itself
+    redact_logs()
     freeze_artifacts()
     make_known_to_server()
 
