@@ -20,6 +20,7 @@ from sqlalchemy import select, update
 from evalkit.config import Settings
 from evalkit.monitoring import api
 from evalkit.monitoring.window_reports import report_path
+from evalkit.pages import monitor_data
 from evalkit.pages.charts.worker import serve
 from evalkit.server.api.project import open_project
 from registry.alerts import Alerts
@@ -409,3 +410,27 @@ def test_monitor_whose_file_cannot_be_read_any_more_is_shown(pages: Any, project
         session.execute(update(MonitorVersionRow).values(text="monitor: [broken"))
     assert "operational" in pages.get(BASE).text
     assert pages.get(f"{_at(6)}/generations").status == 200
+
+
+def test_a_range_with_more_windows_than_a_page_takes_is_shown_by_longer_periods(
+    project: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(monitor_data, "MOST", 3)
+    view = pages.get(f"{BASE}?check=operational&key=empty&since=2026-05-01")
+    assert "by week: the mean of each week" in view.text
+    assert "is no interval" in view.text
+    with reading(project.engine) as session:
+        key = session.scalar(select(MonitorRow.id)) or ""
+    found = monitor_data.level_points(
+        project.engine, (key, "day", "week"), "operational", slice_="", keys=["empty"], span=(0, 2**53)
+    )
+    with reading(project.engine) as session:
+        values = session.execute(
+            select(SignalRow.value, SignalRow.n)
+            .join(WindowRow, WindowRow.id == SignalRow.window_id)
+            .where(SignalRow.key == "empty", SignalRow.slice == "", WindowRow.newest)
+        ).all()
+    mean = sum(point.value * point.n for point in found) / sum(point.n for point in found)
+    assert mean == pytest.approx(sum(value * n for value, n in values) / sum(n for _, n in values))
+    assert max(point.high for point in found if point.high is not None) == max(value for value, _ in values)
+    assert any("since=2026-04-27" in link for link in view.links), "a point leads to the windows of its week"
