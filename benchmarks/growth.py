@@ -1,11 +1,11 @@
 """How time, memory and storage grow: three sizes of each, a power law through them, and what that gives further on.
 
     PYTHONPATH=. python -m benchmarks.growth [--what samples|models|versions|signals|workers] [--sizes 1,2,4]
-        [--database URL] [--json FILE]
+        [--postgres] [--json FILE]
 
 Every size runs in a process and a folder of its own. The exponent is the slope of the least-squares line through the
-logarithms; its spread is the lowest and highest slope between neighbouring sizes. ``--database`` lets `signals` and
-`workers` run on a PostgreSQL (an empty database) instead of SQLite.
+logarithms; its spread is the lowest and highest slope between neighbouring sizes. With ``--postgres`` `signals` and
+`workers` run on a PostgreSQL server of their own instead of SQLite, and signals also in partitions by month.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from benchmarks.postgres import server
 
 SIZES: Mapping[str, Sequence[int]] = {
     "samples": (1_000, 4_000, 16_000),
@@ -57,18 +60,11 @@ def fit(points: Sequence[tuple[float, float]]) -> Fit | None:
     return Fit(slope, min(between), max(between), math.exp(mean_y - slope * mean_x))
 
 
-def measure(what: str, size: int, database: str | None) -> dict[str, float]:
+def measure(what: str, size: int, *, postgres: bool = False) -> dict[str, float]:
     """Run one size in a process of its own; its peak resident set is among the numbers."""
-    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.growth_runs",
-            what,
-            str(size),
-            folder,
-            *([database] if database else []),
-        ]
+    database = server() if postgres and what in {"signals", "workers"} else nullcontext("")
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder, database as url:
+        command = [sys.executable, "-m", "benchmarks.growth_runs", what, str(size), folder, *([url] if url else [])]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "EVALKIT_"))}
         environment = {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
         done = subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
@@ -81,13 +77,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--what", choices=sorted(SIZES), help="one of them; all by default")
     parser.add_argument("--sizes", type=lambda text: [int(part) for part in text.split(",")], help="other sizes")
-    parser.add_argument("--database", help="an empty PostgreSQL database")
+    parser.add_argument("--postgres", action="store_true", help="signals and workers on PostgreSQL")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     report = {}
     for what in [given.what] if given.what else list(SIZES):
         sizes = given.sizes or SIZES[what]
-        rows = [measure(what, size, given.database) for size in sizes]
+        rows = [measure(what, size, postgres=given.postgres) for size in sizes]
         report[what] = {"sizes": list(sizes), "rows": rows, "fits": _tell(what, sizes, rows)}
     if given.json:
         given.json.write_text(json.dumps(report, indent=1))

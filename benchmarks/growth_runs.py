@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, TextClause, select, text
 
 from benchmarks.growth_signals import EACH, END, HOUR, WINDOWS, add_monitors
 from benchmarks.pages_store import Size, fill
@@ -135,7 +135,49 @@ def signals(size: int, folder: Path, database: str | None = None) -> dict[str, f
         ),
         "whole range by signals, ms": 1e3 * _seconds(lambda: _by_signals(engine, keys[0])),
         "stored, MB": _stored_database(engine),
+        **(_partitioned(engine, keys[0]) if database is not None else {}),
     }  # fmt: skip
+
+
+def _partitioned(engine: Engine, monitor: str) -> dict[str, float]:
+    """The same signals in partitions by month: the newest 60 windows, the whole range, and a month that goes."""
+    month = 30 * 24 * HOUR
+    with engine.begin() as connection:
+        (first,) = connection.execute(text("SELECT min(start) FROM evalkit_signals")).one()
+        connection.execute(text("CREATE TABLE parts (LIKE evalkit_signals) PARTITION BY RANGE (start)"))
+        for place, at in enumerate(range(first, END + month, month)):
+            connection.execute(
+                text(f"CREATE TABLE part_{place} PARTITION OF parts FOR VALUES FROM ({at}) TO ({at + month})")
+            )
+        connection.execute(text("INSERT INTO parts SELECT * FROM evalkit_signals"))
+        connection.execute(text('CREATE INDEX ON parts (monitor_id, "check", key, slice, start)'))
+        connection.execute(text('CREATE INDEX ON parts (window_id, "check", key, slice)'))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE parts"))
+    shown = monitor_data.in_range(engine, monitor, "hour")
+    wanted = (
+        "SELECT start, value, low, high FROM parts WHERE \"check\" = 'toxicity' AND key = 'toxicity' AND slice = '' "
+    )
+    newest = text(wanted + "AND window_id = ANY(:ids) AND start >= :since")
+    whole = text(wanted + "AND monitor_id = :monitor")
+
+    def read(query: TextClause, values: dict[str, object]) -> None:
+        with engine.connect() as connection:
+            connection.execute(query, values).all()
+
+    def change(statement: str) -> float:
+        started = time.perf_counter()
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        return 1e3 * (time.perf_counter() - started)
+
+    given = {"ids": shown.ids, "since": shown.since}
+    return {
+        "newest 60 windows, parts, ms": 1e3 * _seconds(lambda: read(newest, given)),
+        "whole range by signals, parts, ms": 1e3 * _seconds(lambda: read(whole, {"monitor": monitor})),
+        "deleting a month, ms": change(f"DELETE FROM evalkit_signals WHERE start < {first + month}"),
+        "dropping a month's part, ms": change("DROP TABLE part_0"),
+    }
 
 
 def _newest(engine: Engine, monitor: str) -> None:

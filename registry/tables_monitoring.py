@@ -66,6 +66,7 @@ class WindowRow(_Row, Base):
     __table_args__ = (
         UniqueConstraint("monitor_id", "cadence", "start", "revision"),
         Index("ix_evalkit_windows_newest", "monitor_id", "cadence", "newest", "start"),
+        Index("ix_evalkit_windows_latest", "monitor_id", "newest", "start"),
     )
 
     monitor_id: Mapped[str] = mapped_column(ForeignKey("evalkit_monitors.id", ondelete="CASCADE"))

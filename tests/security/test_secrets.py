@@ -40,7 +40,8 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         self.seen.append(str(self.headers.get("Authorization")))
         asked = body.get("messages", [{"content": "fail"}])[-1]["content"]
         if "fail" in asked:
-            return self._answer(400, {"error": {"message": f"the key {KEY} ({self.seen[-1]}) may not ask this"}})
+            self._answer(400, {"error": {"message": f"the key {KEY} ({self.seen[-1]}) may not ask this"}})
+            return
         message = {"role": "assistant", "content": asked.upper()}
         self._answer(200, {"id": "1", "choices": [{"index": 0, "message": message}], "usage": {"prompt_tokens": 1}})
 
@@ -172,8 +173,8 @@ def test_the_search_would_find_them(tmp_path: Path) -> None:
 
 
 SHAPES = (
-    "sk-proj-abcdefgh12345678", "hf_abcdefghijklmnop", "ek_0123456789_abcdefghijklmnopqrstuvwxyz", "AKIAABCDEFGHIJKLMNOP",
-    "Bearer abc.def-ghi123", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefgh",
+    "sk-proj-abcdefgh12345678", "hf_abcdefghijklmnop", "ek_0123456789_abcdefghijklmnopqrstuvwxyz",
+    "AKIAABCDEFGHIJKLMNOP", "Bearer abc.def-ghi123", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefgh",
 )  # fmt: skip
 
 

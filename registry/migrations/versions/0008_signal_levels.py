@@ -1,4 +1,4 @@
-"""Signals by day, week and month.
+"""Signals by day, week and month; a monitor's newest window without looking at all others.
 
 They are filled when a monitor's next window is stored.
 
@@ -54,7 +54,9 @@ def upgrade() -> None:
             name=op.f("pk_evalkit_signal_levels"),
         ),
     )
+    op.create_index("ix_evalkit_windows_latest", "evalkit_windows", ["monitor_id", "newest", "start"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_evalkit_windows_latest", table_name="evalkit_windows")
     op.drop_table("evalkit_signal_levels")

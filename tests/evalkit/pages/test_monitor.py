@@ -23,6 +23,7 @@ from evalkit.monitoring.store import MonitorStore
 from evalkit.monitoring.window_reports import report_path
 from evalkit.pages.charts.worker import serve
 from evalkit.server.api.project import open_project
+from evalkit.views import monitor_data
 from registry.alerts import Alerts
 from registry.database import reading, writing
 from registry.tables import AuditRow, ModelVersionRow, PromotionRow
@@ -500,3 +501,27 @@ def test_hostile_texts_end_in_no_error_of_the_api(pages: Any, project: Any, text
         assert answer.status_code in {200, 404, 422}, (path, query, answer.text)
     for start in (0, 2**53, 2**53 + 1, -1):
         assert pages.api(f"/monitors/prod/windows/{start}").status_code in {404, 422}
+
+
+def test_a_range_with_more_windows_than_a_page_takes_is_shown_by_longer_periods(
+    project: Any, pages: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(monitor_data, "MOST", 3)
+    view = pages.get(f"{BASE}?check=operational&key=empty&since=2026-05-01")
+    assert "by week: the mean of each week" in view.text
+    assert "is no interval" in view.text
+    with reading(project.engine) as session:
+        key = session.scalar(select(MonitorRow.id)) or ""
+    found = monitor_data.level_points(
+        project.engine, (key, "day", "week"), "operational", slice_="", keys=["empty"], span=(0, 2**53)
+    )
+    with reading(project.engine) as session:
+        values = session.execute(
+            select(SignalRow.value, SignalRow.n)
+            .join(WindowRow, WindowRow.id == SignalRow.window_id)
+            .where(SignalRow.key == "empty", SignalRow.slice == "", WindowRow.newest)
+        ).all()
+    mean = sum(point.value * point.n for point in found) / sum(point.n for point in found)
+    assert mean == pytest.approx(sum(value * n for value, n in values) / sum(n for _, n in values))
+    assert max(point.high for point in found if point.high is not None) == max(value for value, _ in values)
+    assert any("since=2026-04-27" in link for link in view.links), "a point leads to the windows of its week"
