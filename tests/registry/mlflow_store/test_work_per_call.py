@@ -149,6 +149,17 @@ def count(url: str, table: str) -> int:
 
 
 @pytest.mark.slow
+def test_a_grant_is_spent_by_the_write_that_it_let_through(store: Any, url: str):
+    rule(url)
+    promote(store, "1")  # a new row
+    assert count(url, "evalkit_grants") == 0
+    promote(store, "2")  # a changed one
+    assert count(url, "evalkit_grants") == 0
+    store.delete_registered_model_alias("m", "champion")
+    assert count(url, "evalkit_grants") == count(url, "registered_model_aliases") == 0
+
+
+@pytest.mark.slow
 def test_a_protection_that_falls_before_the_lock_leaves_no_grant(store: Any, url: str, monkeypatch: pytest.MonkeyPatch):
     rule(url)
     before_the_lock(monkeypatch, lambda: rule(url, aliases=("production",)))
