@@ -73,7 +73,9 @@ def _bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 @click.command(short_help="Write everything to a folder or a .zip, while it is at work.")
 @click.argument("target", type=click.Path(path_type=Path), metavar="FOLDER|FILE.zip")
-@click.option("--artifacts", is_flag=True, help="Also models, run files, outputs, scores and states of monitors.")
+@click.option(
+    "--artifacts", is_flag=True, help="Also models, run files, outputs, scores, labels, verdicts, states of monitors."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @json_option
 def backup(target: Path, artifacts: bool, quiet: bool, as_json: bool) -> None:

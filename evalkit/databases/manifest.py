@@ -15,7 +15,7 @@ from registry.paths import confine
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
-FOLDERS = ("artifacts", "monitors", "outputs", "scores", "submitted")
+FOLDERS = ("artifacts", "labels", "monitors", "outputs", "scores", "submitted", "verdicts")
 """Folders of a project's state that are kept with ``--artifacts``: what cannot be made again, or only at a price."""
 
 _LARGEST = 512 * 2**20
