@@ -93,6 +93,7 @@ def compare(call: str, samples: int, repeats: int) -> None:
                     before = time.perf_counter()
                     numbers[name].add(evaluate(root, engine, call, f"{name} {repeat}", samples))
                     rates[name].append(samples / (time.perf_counter() - before))
+                    print(f"    {call}, {name}: {rates[name][-1]:.1f} samples/s", flush=True)
     print(f"{call}: {samples} samples, {repeats} repeats; Ray and its workers up in {statistics.median(starts):.1f} s")
     base = statistics.median(rates["ray, 1 worker"])
     for name, found in rates.items():

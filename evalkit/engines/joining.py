@@ -32,6 +32,7 @@ def connector(address: str | None, workers: int | None) -> Callable[[], Cluster]
         elif address != "auto":
             _reach(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a call after the end must not start another Ray
         from evalkit.engines.ray import RayCluster
 
         return RayCluster(address, workers)

@@ -6,6 +6,7 @@ Nothing in here knows Ray: a worker is whatever `Hire` returns.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from metrics.errors import InputError
 
 ATTEMPTS = 3
 """Workers that may die over one job before it is given up."""
+CLOSING = 5.0
+"""Seconds that all threads together have to notice that the pool was closed."""
 Reply = dict[str, Any]
 
 
@@ -161,9 +164,10 @@ class Pool:
             self._condition.notify_all()
         for worker in self._workers:
             worker.drop()
+        deadline = time.monotonic() + CLOSING
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout=5)
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def _attend(self, worker: Worker) -> None:
         starts = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -48,7 +49,7 @@ class RayCluster:
         resources = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         self.workers = workers or gpus or max(1, cpus // CORES_PER_WORKER)
-        self._gpus = min(1.0, gpus / self.workers)
+        self._gpus = 1 / math.ceil(self.workers / gpus) if gpus else 0
         self._cpus = _share(cpus, self.workers, _smallest_node())
 
     def hire(self) -> _RayHandle:
