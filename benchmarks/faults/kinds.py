@@ -167,7 +167,7 @@ def database_deadlock(site: Site, chance: random.Random) -> str:
 
 
 def corrupt_shard(site: Site, chance: random.Random) -> str:
-    """Flip bytes of a stored shard, cut it or empty it; half of the time whoever reads it is new."""
+    """Flip bytes of a stored shard, change a digit, cut it or empty it; half of the time whoever reads it is new."""
     found = [
         path
         for name in SHARDS
@@ -176,7 +176,7 @@ def corrupt_shard(site: Site, chance: random.Random) -> str:
     ]
     if not found:
         return "no shard yet"
-    path, how = chance.choice(found), chance.choice(("flipped", "cut", "emptied"))
+    path, how = chance.choice(found), chance.choice(("flipped", "cut", "emptied", "another digit"))
     with contextlib.suppress(FileNotFoundError):
         damage(path, how, chance)
     if chance.random() < 0.5 and site.evaluations is not None:
@@ -190,6 +190,11 @@ def damage(path: Path, how: str, chance: random.Random) -> None:
     if how == "flipped" and data:
         for _ in range(8):
             data[chance.randrange(len(data))] ^= 1 + chance.randrange(255)
+    elif how == "another digit":
+        places = [place for place, byte in enumerate(data) if chr(byte).isdigit() and byte < 128]
+        if places:
+            place = chance.choice(places)
+            data[place] = ord("0") + (data[place] - ord("0") + 1 + chance.randrange(9)) % 10
     elif how == "cut":
         del data[len(data) // 2 :]
     else:

@@ -90,7 +90,7 @@ monitor: prod
 source:
   stream: bot
   columns: {slices: [language]}
-every: "* * * * *"
+every: "*/5 * * * *"
 start: "START"
 lateness: 1s
 minimum: 5
@@ -134,7 +134,7 @@ class Files:
     root: Path
     judge_port: int
     size: Size = field(default_factory=Size)
-    begin: int = field(default_factory=lambda: (int(time.time()) // 60 - _BEFORE) * 60_000)
+    begin: int = field(default_factory=lambda: (int(time.time()) // 300 * 5 - _BEFORE) * 60_000)
 
     def write(self, pause: float | None = None) -> None:
         """Write everything that a user would have written."""

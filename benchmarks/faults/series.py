@@ -18,6 +18,8 @@ from benchmarks.faults.project import Size
 from benchmarks.faults.site import Site, running
 from benchmarks.faults.workload import FLOWS
 
+_STUCK = "does not go on after"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -78,7 +80,7 @@ def run_series(
         for number in faults:
             outcome = _one(site, seed, number, only, load.patience)
             new = tuple(one for one in outcome.violations if one not in seen)
-            seen |= set(new)
+            seen |= {one for one in new if not one.startswith(_STUCK)}
             tell(Outcome(outcome.number, outcome.kind, outcome.detail, outcome.seconds, new))
         started = time.monotonic()
         stuck = _settle(site, load.patience)
@@ -101,7 +103,7 @@ def _one(site: Site, seed: int, number: int, only: tuple[str, ...], patience: fl
     healed = time.monotonic()
     recovered = wait_until(lambda: _going_on(site, healed), patience)
     seconds = time.monotonic() - healed if recovered else None
-    violations = [] if recovered else [f"after {patience:g} s: {_silent(site, healed)}"]
+    violations = [] if recovered else [f"{_STUCK} {patience:g} s: {_silent(site, healed)}"]
     return Outcome(number, kind.name, detail, seconds, (*violations, *_patiently(site, patience)))
 
 

@@ -25,7 +25,7 @@ from benchmarks.faults.workload import Drivers, Evaluations, Releases, Told
 from evalkit.config import Settings
 
 ROOT = Path(__file__).parents[2]
-EVERY = "*/5 * * * * *"
+EVERY = "*/8 * * * * *"
 """How often the monitor's schedule fires: more often than its file can say, since a series is short."""
 _DISK_MEGABYTES = 400
 _KEPT = ("PATH", "LANG", "HOME", "VIRTUAL_ENV", "TMPDIR")

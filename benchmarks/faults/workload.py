@@ -149,7 +149,7 @@ class Drivers:
             answer = requests.post(f"{self._url}/evalkit/api/v1/monitors/prod/run", timeout=_TIMEOUT)
             if answer.status_code == 202:
                 self.told.firings.append(answer.json()["key"])
-        return 4.0
+        return 8.0
 
     def _watch_firings(self, _chance: random.Random, _turn: int) -> float:
         with contextlib.suppress(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -123,22 +124,30 @@ class MetricScores:
         path = self.folder.path / f"estimates-{target}-{shard_size}.json"
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
+            content = stored["estimates"]
+            if stored["check"] != _check(content):
+                raise ValueError("a number is not the one that was written")
             return {
-                name: {key: Estimate.from_json(value) for key, value in keys.items()} for name, keys in stored.items()
+                name: {key: Estimate.from_json(value) for key, value in keys.items()} for name, keys in content.items()
             }
         except FileNotFoundError:
             pass
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             path.unlink(missing_ok=True)
         estimates = self.estimates(target, shard_size, confidence=0.95, load=load)
         content = {name: {key: e.to_json() for key, e in keys.items()} for name, keys in estimates.items()}
-        write_atomically(path, json.dumps(content).encode())
+        write_atomically(path, json.dumps({"estimates": content, "check": _check(content)}).encode())
         return estimates
 
     def forget_estimates(self) -> None:
         """Drop cached estimates, because a shard was scored again."""
         for path in self.folder.path.glob("estimates-*.json"):
             path.unlink(missing_ok=True)
+
+
+def _check(content: object) -> str:
+    """Digest of values that JSON holds: a digit that a disk has changed would still be a number."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def slices_of(scores: Scores, only: str | None = None) -> dict[str, Scores]:

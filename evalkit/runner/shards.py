@@ -123,9 +123,7 @@ class ShardFolder:
 
     def seal(self, path: Path, facts: Facts) -> None:
         """Record length, sha256 and facts of a finished shard."""
-        data = path.read_bytes()
-        seal = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
-        write_atomically(_seal_path(path), json.dumps(seal).encode())
+        write_atomically(_seal_path(path), _seal(path.read_bytes(), facts))
         stat = path.stat()
         self._sealed[path] = (stat.st_mtime_ns, stat.st_size, facts)
 
@@ -139,6 +137,8 @@ class ShardFolder:
         try:
             seal = json.loads(_seal_path(path).read_text(encoding="utf-8"))
             expected, length, facts = seal["sha256"], seal["length"], seal["facts"]
+            if seal["check"] != _check(facts):
+                return None  # the facts are damaged, or of an older version: the shard is read through
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
@@ -175,8 +175,17 @@ def reseal(path: Path, data: bytes) -> None:
     seal.unlink(missing_ok=True)
     write_atomically(path, data)
     if facts is not None:
-        told = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts": facts}
-        write_atomically(seal, json.dumps(told).encode())
+        write_atomically(seal, _seal(data, facts))
+
+
+def _seal(data: bytes, facts: Facts) -> bytes:
+    facts = json.loads(json.dumps(facts))  # as they are read again
+    told = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "facts": facts, "check": _check(facts)}
+    return json.dumps(told).encode()
+
+
+def _check(facts: Facts) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _seal_path(path: Path) -> Path:
