@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
+from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated
 
@@ -20,6 +23,34 @@ from registry.actors import EVALUATOR, Actor
 MAX_BODY = 16 * 2**20
 """Bytes of one request, unpacked."""
 MAX_RECORDS = 10_000
+MAX_A_MINUTE = 4096 * 2**20
+"""Bytes, unpacked, that a login may send in a minute to each process of the server."""
+
+
+class Flow:
+    """How much each login has sent in the present minute.
+
+    Args:
+        limit: bytes a minute.
+        clock: seconds.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._clock = limit, clock
+        self._minute, self._sent = -1, Counter[str]()
+
+    def take(self, login: str, size: int) -> int:
+        """Count `size` bytes of a login, and return 0; seconds to wait where they are too many."""
+        now = self._clock()
+        if int(now // 60) != self._minute:
+            self._minute, self._sent = int(now // 60), Counter()
+        if self._sent[login] + size > self._limit:
+            return 60 - int(now % 60)
+        self._sent[login] += size
+        return 0
+
+
+flow = Flow(MAX_A_MINUTE)
 
 
 class RecordsRoute(ApiRoute):
@@ -61,8 +92,12 @@ async def add_records(
     All records of a request are kept, or none. A record whose `id` the stream has already counts as a duplicate, so a
     request may be sent again. The answer comes when the records are on the disk.
     """
-    del actor
-    records = parse_records(await _body(request))
+    body = await _body(request)
+    if wait := flow.take(actor.name, len(body)):
+        raise HTTPException(
+            429, f"more than {MAX_A_MINUTE // 2**20} MB in a minute; send on in {wait} s", {"Retry-After": str(wait)}
+        )
+    records = parse_records(body)
     if len(records) > MAX_RECORDS:
         raise HTTPException(413, f"{len(records)} records; send at most {MAX_RECORDS} at a time")
     kept = await asyncio.to_thread(_buffer().append, stream, records)
