@@ -83,7 +83,10 @@ def main() -> int:
     report = {}
     for what in [given.what] if given.what else list(SIZES):
         sizes = given.sizes or SIZES[what]
-        rows = [measure(what, size, postgres=given.postgres) for size in sizes]
+        rows = []
+        for size in sizes:
+            rows.append(measure(what, size, postgres=given.postgres))
+            print(f"{what} {size:,}: {json.dumps(rows[-1])}", file=sys.stderr, flush=True)
         report[what] = {"sizes": list(sizes), "rows": rows, "fits": _tell(what, sizes, rows)}
     if given.json:
         given.json.write_text(json.dumps(report, indent=1))
