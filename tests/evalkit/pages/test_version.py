@@ -108,7 +108,7 @@ def test_results_that_are_gone_are_told(pages: Any):
     seen = pages.get(BAD)
     assert seen.status == 200
     assert "no longer" in seen.text
-    assert pages.get(f"{BAD}/samples").status == 422
+    assert pages.get(f"{BAD}/samples").status == 404
 
 
 def test_thousands_of_slices_stay_a_small_page(pages: Any):
