@@ -319,6 +319,7 @@ TARGETS: tuple[Target, ...] = (
     Target("archive", "images.npz", _npz(), _ARCHIVE, (("dataset", "add", "fuzzed-{n}", "images.npz"),)),
     Target("archive", "model.pt2", _exported(), _ARCHIVE, ((EXPORTED, "model.pt2"),)),
     Target("archive", "bundle.zip", _bundle(), _ARCHIVE, ((BUNDLE, "bundle.zip"),)),
+    Target("archive", "version.zip", _bundle(), _ARCHIVE, (("import", "version.zip"), ("import", "version.zip", "--name", "fuzzed-{n}", "--json"))),
     Target("archive", "model/MLmodel", MLMODEL, _YAML, (("register", "fuzzed-{n}", "--model", "model", "--suite", "suite.yaml"),)),
     Target("archive", "log.eval", _inspect_log(), _ARCHIVE, _imports("inspect", "log.eval")),
     Target("archive", "lm.jsonl", _lines(_LM_EVAL), _TABLE, _imports("lm_eval", "lm.jsonl")),
