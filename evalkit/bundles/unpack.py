@@ -88,10 +88,10 @@ def extract_files(
         path = target / place
         path.parent.mkdir(parents=True, exist_ok=True)
         sha, written = hashlib.sha256(), 0
-        with _readable():
+        with _readable(name):
             stream = archive.open(name)
         with stream, path.open("xb") as out:
-            while block := _read(stream):
+            while block := _read(stream, name):
                 written += len(block)
                 if written > limits.file:
                     raise TooLargeError(f"{name}: more than {limits.file // _MiB} MiB")
@@ -103,15 +103,16 @@ def extract_files(
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _readable(member: str = "") -> Iterator[None]:
     try:
         yield
     except (*BROKEN_ARCHIVE, UnicodeDecodeError) as error:
-        raise InputError(f"the bundle is no readable zip ({str(error)[:100]}); send it again") from None
+        what = f"{member} was damaged on the way" if member else "the bundle is no readable zip"
+        raise InputError(f"{what} ({str(error)[:100]}); send it again") from None
 
 
-def _read(stream: IO[bytes]) -> bytes:
-    with _readable():
+def _read(stream: IO[bytes], member: str) -> bytes:
+    with _readable(member):
         return stream.read(_MiB)
 
 
