@@ -16,6 +16,7 @@ from benchmarks.faults.project import SECRETS, STREAM
 from benchmarks.faults.site import Site, numbers
 from benchmarks.faults.workload import last_line
 from evalkit.config import Settings
+from registry.database import reading
 
 _MOST_SHOWN = 5
 _STATUSES = {0, 1, 2, 3}
@@ -59,7 +60,8 @@ def _rows(site: Site) -> list[str]:
 def _promotions(site: Site) -> list[str]:
     """Every acknowledged move is in the books once, and the alias is where the books say, on a version that passed."""
     moves = Counter(site.told.moves)
-    with site.engine.connect().execution_options(evalkit_reading=True) as connection:
+    with reading(site.engine, snapshot=True) as session:  # the alias moves on while it is looked at
+        connection = session.connection()
         entries = [
             json.loads(entry)
             for (entry,) in connection.execute(

@@ -19,6 +19,7 @@ from benchmarks.faults.processes import family, free_port, wait_until
 from benchmarks.faults.project import PASSWORD
 from benchmarks.postgres import _binary
 
+_TRIES = 3
 FILES = ("mlflow", "jobs", "ingest", "judges")
 TABLES = (
     "evalkit_outbox", "evalkit_leases", "evalkit_firings", "evalkit_audit_heads", "evalkit_windows",
@@ -56,7 +57,11 @@ class Disk:
 
 
 def _mount(*arguments: str) -> bool:
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
+    for _ in range(_TRIES):
+        if subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 class SQLite:

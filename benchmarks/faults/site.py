@@ -253,6 +253,8 @@ def _environment(site: Site, name: str) -> Mapping[str, str]:
 
 def undisturbed(versions: int, size: Size) -> dict[str, dict[str, Any]]:
     """The estimates of each version where nothing goes wrong, by reference, as JSON values."""
+    from threadpoolctl import threadpool_limits
+
     from evalkit.jobs.launching import shut_down
     from evalkit.runner.engine import run
     from registry.store import Registry
@@ -273,6 +275,7 @@ def undisturbed(versions: int, size: Size) -> dict[str, dict[str, Any]]:
         home.mkdir()
         url = f"sqlite:///{home / 'mlflow.db'}"
         stack.enter_context(_variable("EVALKIT_JUDGE_API_KEY", KEY))
+        stack.enter_context(threadpool_limits(1))  # as in the processes: sums are rounded by the number of threads
         registry = Registry(url, artifact_root=home / "artifacts")
         settings = Settings(home, url, url, url, advisory=False)
         time.sleep(0.5)

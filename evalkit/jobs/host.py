@@ -145,7 +145,7 @@ class Host:
             handler(firing, context["target"])
         except FencedError as fenced:
             _log.warning("%s", fenced)
-        except InputError as failure:
+        except (InputError, OSError) as failure:  # input, a full disk: for people to mend, and no bug of ours
             _log.error("%s failed: %s", key, failure)
             error = f"{type(failure).__name__}: {failure}"
         except DBAPIError as away:

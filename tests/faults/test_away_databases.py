@@ -60,6 +60,7 @@ AWAY = OperationalError("INSERT", {"secret": 1}, Exception("disk is full"))
     ("failure", "error", "traceback"),
     [
         (InputError("no such rows"), "InputError: no such rows", False),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device", False),
         (AWAY, "the database cannot be used: disk is full", False),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug", True),
     ],

@@ -21,6 +21,7 @@ from benchmarks.faults.kinds import KINDS, damage, kind_of
 from benchmarks.faults.project import KEY, Size
 from benchmarks.faults.series import Load, Outcome, run_series
 from benchmarks.faults.site import Site, undisturbed
+from registry import triggers
 
 SMALL = Size(questions=40, images=60, pause=0.02)
 LOAD = Load(SMALL, workers=1, versions=1, releases=1, patience=120.0)
@@ -42,6 +43,7 @@ def _planted(site: Site, reference: dict[str, Any]) -> None:
 
     def sql(statement: str) -> None:
         with site.engine.begin() as connection:
+            triggers.remove(connection)
             connection.execute(text(statement))
 
     def finds(words: str, check: Callable[[], list[str]]) -> None:
@@ -58,19 +60,19 @@ def _planted(site: Site, reference: dict[str, Any]) -> None:
     finds("version 1 was promoted", lambda: checks.quick(site))
     site.told.moves[1, "acknowledged"] -= 1000
     sql("UPDATE evalkit_evaluations SET status = 'running'")
-    finds("its evaluation is running", lambda: checks.thorough(site, reference))
+    finds("its evaluation is not there", lambda: checks._estimates(site, reference))
     sql("UPDATE evalkit_evaluations SET status = 'finished'")
     (name, *_) = site.evaluations.done if site.evaluations else ()
     changed = {name: {key: {**value, "value": 2.0} for key, value in reference[name].items()}}
-    finds("instead of", lambda: checks.thorough(site, changed))
+    finds("instead of", lambda: checks._estimates(site, changed))
     sql("UPDATE evalkit_windows SET rows = rows + 1")
-    finds("signals are not those of a clean run", lambda: checks.thorough(site, reference))
+    finds("signals are not those of a clean run", lambda: checks._windows(site))
     sql("UPDATE evalkit_outbox SET done_at = NULL")
-    finds("outbox are stuck", lambda: checks.thorough(site, reference))
+    finds("outbox are stuck", lambda: checks._jobs(site))
     site.told.commands.append((1, "", "Traceback (most recent call last):\nOops", False))
-    finds("a command showed a traceback", lambda: checks.thorough(site, reference))
+    finds("a command showed a traceback", lambda: checks._words(site))
     (site.scratch / "leak.log").write_text(f"the key is {KEY}")
-    finds("is in leak.log", lambda: checks.thorough(site, reference))
+    finds("is in leak.log", lambda: checks._secrets(site))
     sql("UPDATE evalkit_audit SET actor = 'nobody' WHERE seq = 1")
     finds("audit:", lambda: checks.quick(site))
 
@@ -83,7 +85,8 @@ def _series(database: str, faults: int, seed: int, reference: dict[str, Any], **
 
 @pytest.mark.slow
 def test_six_faults_on_sqlite(reference: dict[str, Any]) -> None:
-    told = _series("sqlite", 6, 3, reference, look=lambda site: _planted(site, reference))
+    only = ("worker killed", "evaluation killed", "database locked", "shard corrupted", "judge 500", "disk full")
+    told = _series("sqlite", 6, 3, reference, only=only, look=lambda site: _planted(site, reference))
     assert [line for outcome in told for line in outcome.violations] == []
     assert len(told) == 7
 
