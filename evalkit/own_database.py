@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from sqlalchemy import Engine, MetaData, event, text
+from sqlalchemy import Engine, MetaData, event, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from evalkit.config import Settings, without_password
@@ -44,7 +44,8 @@ def open_own(url: str, name: str, tables: MetaData) -> Engine:
             if engine.dialect.name == "postgresql":
                 # One process at a time makes tables; the key of the lock only has to be the schema's own
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(schema.encode())})
-                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+                if not inspect(connection).has_schema(schema):  # IF NOT EXISTS also needs the right to make one
+                    connection.execute(text(f"CREATE SCHEMA {schema}"))
             tables.create_all(connection)
     except DatabaseError as error:
         engine.dispose()

@@ -33,18 +33,21 @@ db.add_command(move)
 def upgrade(auth: bool, revision: str | None) -> None:
     """Make or upgrade MLflow's tables, evalkit's tables, and the triggers that guard protected aliases.
 
-    The database is that of EVALKIT_DATABASE_URL or MLFLOW_TRACKING_URI, with its owner's name in the address. A server
-    that owns its database does all this when it starts. Back up before (`evalkit db backup`): MLflow's tables cannot
-    go back, evalkit's can, with `evalkit db downgrade`.
+    On PostgreSQL also the schemas of jobs, ingest and judges. The database is that of EVALKIT_DATABASE_URL or
+    MLFLOW_TRACKING_URI, with its owner's name in the address. A server that owns its database does all this when it
+    starts. Back up before (`evalkit db backup`): MLflow's tables cannot go back, evalkit's can, with `evalkit db
+    downgrade`.
     """
     from evalkit.config import load_settings, without_password
-    from evalkit.databases.tables import make_store
+    from evalkit.databases.tables import make_beside, make_store
     from registry import database
 
     settings = load_settings()
     engine = make_store(settings, users=auth, revision=revision or "head")
     try:
         current, _ = database.revisions(engine)
+        if engine.dialect.name == "postgresql":
+            make_beside(settings.database_url)
     finally:
         engine.dispose()
     note(f"{without_password(settings.database_url)}: evalkit's tables are at revision {current}")

@@ -60,6 +60,8 @@ DECLARE
     shown CONSTANT text[] := ARRAY[
         'registered_models', 'registered_model_tags', 'registered_model_aliases', 'model_versions',
         'model_version_tags', 'experiments', 'experiment_tags', 'runs', 'tags', 'params', 'metrics', 'latest_metrics'];
+    -- Durable steps, what applications tell, and replies of judges: `evalkit db upgrade` makes them
+    beside CONSTANT text[] := ARRAY['evalkit_jobs', 'evalkit_ingest', 'evalkit_judges'];
     own boolean;
 BEGIN
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
@@ -82,6 +84,13 @@ BEGIN
                 EXECUTE format('GRANT SELECT ON %I TO evalkit_worker, evalkit_reader', name);
             END IF;
         END IF;
+    END LOOP;
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname = ANY (beside) LOOP
+        EXECUTE format('REVOKE ALL ON SCHEMA %I FROM PUBLIC', name);
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO evalkit_server, evalkit_worker', name);
+        EXECUTE format(
+            'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO evalkit_server, evalkit_worker', name);
+        EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO evalkit_server, evalkit_worker', name);
     END LOOP;
 END
 $$;

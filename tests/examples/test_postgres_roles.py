@@ -137,6 +137,30 @@ def test_the_server_and_the_worker_do_their_work(place: Place):
     assert place.run("reader", "SELECT count(*) FROM registered_model_aliases")[0][0] >= 1
 
 
+BESIDE = """
+import sys
+from evalkit.ingest.buffer import Buffer
+from evalkit.jobs.schedules import Schedules
+from evalkit.judging.ledger import SqlLedger
+
+for opened in (Buffer(sys.argv[1]), SqlLedger(sys.argv[1])):
+    opened.close()
+schedules = Schedules(sys.argv[1])
+schedules.apply("nightly", "0 3 * * *", kind="monitor", target="prod")
+print([one.name for one in schedules.all()])
+"""
+
+
+@pytest.mark.parametrize("role", ["server", "worker"])
+def test_jobs_ingest_and_judges_are_open_to_those_who_work_with_them(place: Place, role: str):
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE, place.as_role(role)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "['nightly']"), done.stderr
+    place.refused(role, "CREATE TABLE evalkit_jobs.own (id int)")
+    place.refused("reader", "SELECT * FROM evalkit_jobs.dbos_migrations")
+
+
 def test_the_check_needs_no_owner(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.as_role("server"))
     done = CliRunner().invoke(app, ["db", "check"], standalone_mode=False)
