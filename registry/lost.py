@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, column, fu
 from registry.database import changing_tables, run_migrations
 from registry.tables import PREFIX, VERSION_TABLE, Base
 
-TRANSIENT = frozenset({f"{PREFIX}grants", f"{PREFIX}workers", VERSION_TABLE})
-"""Tables whose rows say what happens at this moment; without them nothing is lost."""
+TRANSIENT = frozenset({f"{PREFIX}grants", f"{PREFIX}signal_levels", f"{PREFIX}workers", VERSION_TABLE})
+"""Tables whose rows say what happens at this moment, or are added up from others: without them nothing is lost."""
 
 _Shape = dict[str, tuple[int, frozenset[str]]]
 

@@ -108,7 +108,8 @@ def plain(found: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(PREFIX): rows for name, rows in found.items()}
 
 
-LOST = {
+LOST: dict[str, dict[str, int]] = {
+    "0007": {},
     "0006": {"alerts": ROWS, "detectors": ROWS, "readings": ROWS, "signals.p_value": ROWS - 1},
     "0005": {"firings": ROWS},
     "0004": dict.fromkeys(("monitors", "monitor_versions", "windows", "window_states", "signals", "alerts"), ROWS),

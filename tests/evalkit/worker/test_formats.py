@@ -28,7 +28,7 @@ def lay_out(folder, files):
         ({"config.json": "{}"}, "no weights as safetensors"),
         ({"model_index.json": "{}", "unet/diffusion.bin": ""}, "pickled"),
         ({"notes.txt": ""}, "^it is no model that evalkit knows"),
-        ({"MLmodel": "flavors: ["}, "not valid YAML"),
+        ({"MLmodel": "flavors: ["}, "not a readable MLmodel file"),
         ({"MLmodel": OWN.format("{adapter: outputs, path: ../../etc/passwd}")}, "leads out"),
     ],
 )
