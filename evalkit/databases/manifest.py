@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 FOLDERS = (
     "artifacts", "features", "labels", "monitors", "outputs", "references", "scores", "submitted", "verdicts"
 )  # fmt: skip
-"""Folders of a project's state that are kept with ``--artifacts``: what pages show, and cannot be made again or only at a price."""
+"""Folders of a project's state that are kept with ``--artifacts``: what pages show."""
 
 _LARGEST = 512 * 2**20
 _NAMES = re.compile(r"^databases/[a-z_]{1,60}(?:\.[A-Za-z0-9_]{1,63})?\.(?:db|copy)\Z")
