@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 _SHAPES = re.compile(
     r"(?P<key>\b(?:sk|pk|hf|ghp|gho|ghs|glpat|github_pat|xox[abpr])[-_][A-Za-z0-9_-]{8,})"
@@ -47,7 +48,13 @@ def secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
 
 def redacted(text: str) -> str:
     """The text without secrets of this process's environment, nor what looks like one."""
-    return Redactor(secrets_of(os.environ))(text)
+    return _of_environment(frozenset(os.environ.items()))(text)
+
+
+@lru_cache(maxsize=4)
+def _of_environment(variables: frozenset[tuple[str, str]]) -> Redactor:
+    """Kept, since every line of a log asks for it."""
+    return Redactor(secrets_of(dict(variables)))
 
 
 def redact_logs() -> None:
