@@ -23,6 +23,7 @@ from evalkit.databases.in_use import check_idle
 from evalkit.databases.manifest import MANIFEST, Manifest, check_files, read_manifest
 from evalkit.databases.places import PENDING, Place, is_postgres, places
 from evalkit.databases.tables import VERSIONS, make_beside, make_store, mlflow_revisions, users_revision
+from evalkit.limits import BROKEN_ARCHIVE
 from metrics.errors import InputError
 from registry import audit, database, triggers
 from registry.database import connect, parse_url
@@ -91,14 +92,7 @@ def _opened(source: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(source) as archive:
                 _unpack(archive, folder)
-        except (
-            zipfile.BadZipFile,
-            zipfile.LargeZipFile,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-        ) as error:
+        except BROKEN_ARCHIVE as error:
             raise InputError(f"{source.name} is damaged ({type(error).__name__}: {error})") from None
         yield folder
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import yaml
 from evalkit.bundles.recompute import recompute
 from evalkit.bundles.unpack import Limits, check_members, extract_files, read_bounded
 from evalkit.evidence import results_home
+from evalkit.limits import BROKEN_ARCHIVE
 from evalkit.portable.chain import check_witnessed, verify_excerpt
 from evalkit.portable.manifest import (
     ALLOWED,
@@ -53,7 +54,6 @@ TAG_IMPORTED = "evalkit.imported"
 _GiB = 2**30
 LIMITS = Limits(packed=64 * _GiB, unpacked=64 * _GiB, file=4 * _GiB, files=200_000)
 _WAIT = 60.0
-_UNREADABLE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +127,21 @@ def _opened(path: Path, limits: Limits) -> Iterator[tuple[zipfile.ZipFile, Manif
     """The archive and its manifest; nothing is written. Names, kinds and sizes of all members are checked."""
     if not path.is_file():
         raise InputError(f"there is no file {path}")
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with ExitStack() as kept:
+        try:  # reading alone: what fails while the caller stores is no damage of the archive
+            archive = kept.enter_context(zipfile.ZipFile(path))
             members = check_members(archive, limits, ALLOWED)
             packed = [member for member, info in members.items() if info.compress_type != zipfile.ZIP_STORED]
             if packed:
                 raise InputError(f"{packed[0]} is compressed, which evalkit's archives are not; export again")
             with archive.open(members[MANIFEST]) as stream:
                 manifest = read_manifest(read_bounded(stream, limits.manifest))
-            odd = set(manifest.files) ^ (set(members) - {MANIFEST})
-            if odd:
-                raise InputError(f"the archive's files are not those of its manifest: {min(odd)!a}")
-            yield archive, manifest
-    except _UNREADABLE as error:
-        raise InputError(f"{path.name} is damaged or no archive of evalkit's: {str(error)[:200]}") from None
+        except (*BROKEN_ARCHIVE, UnicodeDecodeError) as error:
+            raise InputError(f"{path.name} is damaged or no archive of evalkit's: {str(error)[:200]}") from None
+        odd = set(manifest.files) ^ (set(members) - {MANIFEST})
+        if odd:
+            raise InputError(f"the archive's files are not those of its manifest: {min(odd)!a}")
+        yield archive, manifest
 
 
 def _read(archive: zipfile.ZipFile, manifest: Manifest, folder: Path, limits: Limits) -> _Content:

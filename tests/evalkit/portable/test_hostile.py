@@ -221,3 +221,14 @@ def test_a_manifest_is_read_to_the_byte(origin: Origin) -> None:
     for changed in (data + b" ", data.replace(b'"kind"', b' "kind"', 1), b"[]", b"{}", b"nonsense"):
         with pytest.raises(InputError, match=r"manifest\.json"):
             read_manifest(changed)
+
+
+def test_what_fails_while_storing_is_not_laid_to_the_archive(
+    origin: Origin, elsewhere: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("the chain went on")
+
+    monkeypatch.setattr("evalkit.portable.restore._store", fails)
+    with pytest.raises(RuntimeError, match="the chain went on"):
+        restore(elsewhere, origin.archive)
