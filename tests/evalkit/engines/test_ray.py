@@ -56,7 +56,18 @@ def test_one_worker_gives_the_estimates_of_the_local_engine(blobs: Blobs) -> Non
 def test_two_workers_give_the_estimates_of_the_local_engine(blobs: Blobs, two_workers: DistributedEngine) -> None:
     local = blobs.evaluate(None, "local")
     blobs.forget_calls()
+    (blobs.folder / "wait").touch()  # or the worker that is up first may have drawn all before the second is there
+
+    def release() -> None:
+        deadline = time.monotonic() + 60
+        while len(blobs.processes()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        (blobs.folder / "wait").unlink()
+
+    releaser = threading.Thread(target=release, daemon=True)
+    releaser.start()
     remote = blobs.evaluate(two_workers, "remote")
+    releaser.join()
     assert numbers(remote) == numbers(local)
     assert len(blobs.processes()) == 2 and str(os.getpid()) not in blobs.processes()
     assert len(blobs.drawn()) == 150
