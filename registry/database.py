@@ -97,8 +97,14 @@ def forget_read_only(context: ExceptionContext) -> None:
     A file that was opened while nothing could be written stays so for as long as it is open.
     """
     code = getattr(context.original_exception, "sqlite_errorcode", 0)
-    if code & 0xFF == sqlite3.SQLITE_READONLY:
-        context.is_disconnect = True
+    if code & 0xFF != sqlite3.SQLITE_READONLY:
+        return
+    context.is_disconnect = True
+    held = context.connection.connection.driver_connection if context.connection is not None else None
+    if held is not None:
+        # Its BEGIN IMMEDIATE began to read. Closed like this it would read on, and nobody else could write, for as
+        # long as anything refers to the statement that failed
+        held.rollback()
 
 
 @contextmanager

@@ -70,8 +70,12 @@ def launch(url: str, queues: Sequence[str] = ()) -> str:
         logger.handlers.clear()
         executor = str(config["executor_id"])
         DBOS(config=config)
-        DBOS.listen_queues([executor, *queues])
-        DBOS.launch()
+        try:
+            DBOS.listen_queues([executor, *queues])
+            DBOS.launch()
+        except BaseException:
+            DBOS.destroy()  # half begun it refuses to be begun again
+            raise
         _launched.update(url=url, pid=str(os.getpid()), executor=executor)
         return executor
 

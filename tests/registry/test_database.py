@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Timer
@@ -11,11 +12,11 @@ from threading import Timer
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from metrics.errors import InputError
-from registry.database import check_database, connect, downgrade, reading, upgrade, writing
+from registry.database import check_database, connect, downgrade, forget_read_only, reading, upgrade, writing
 from registry.digests import new_id, now_ms
 from registry.tables import PREFIX, VERSION_TABLE, Base, EvaluationRow, SuiteRow
 
@@ -136,3 +137,19 @@ def test_password_is_not_told(postgres_server: str):
     with pytest.raises(InputError) as caught:
         upgrade(connect(url))
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_connection_that_may_not_write_holds_no_lock_once_it_is_given_up(tmp_path: Path):
+    """It would keep everybody else from writing to a file without write-ahead log, such as that of the jobs."""
+    path = tmp_path / "jobs.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE kept (x)")
+    engine = create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    event.listen(engine, "handle_error", forget_read_only)
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", "IMMEDIATE"))
+    with pytest.raises(OperationalError, match="readonly"), engine.begin() as connection:
+        connection.execute(text("INSERT INTO kept VALUES (1)"))
+    with closing(sqlite3.connect(path, timeout=0.1)) as other:
+        other.execute("INSERT INTO kept VALUES (2)")
+        other.commit()
+        assert other.execute("SELECT x FROM kept").fetchall() == [(2,)]
