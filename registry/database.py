@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Dialect, Engine, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -89,6 +90,25 @@ def _begin_sqlite(connection: Connection) -> None:
     # another process wrote in between
     reading = connection.get_execution_options().get("evalkit_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def insist_on_writing() -> None:
+    """Have no SQLite engine of this process, whoever makes it, hold a file that may not be written.
+
+    For processes that live long: what SQLite opens while a file system is read-only stays read-only, together with all
+    that the process opens of the same file before the last such connection is closed, which under load is never.
+    """
+    if not event.contains(Engine, "handle_error", forget_read_only):
+        event.listen(Engine, "handle_error", forget_read_only)
+        event.listen(Engine, "do_connect", _refuse_read_only)
+
+
+def _refuse_read_only(dialect: Dialect, _record: object, given: Sequence[Any], _named: object) -> None:
+    if dialect.name != "sqlite" or not given or str(given[0]).startswith((":", "file:")):
+        return
+    path = str(given[0])
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise sqlite3.OperationalError(f"unable to open database file {path}: it may not be written now")
 
 
 def forget_read_only(context: ExceptionContext) -> None:

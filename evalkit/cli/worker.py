@@ -87,11 +87,13 @@ def worker(
     from evalkit.worker.isolation import Limits, hide_process
     from evalkit.worker.loop import Work, Worker
     from evalkit.worker.reaction import Allowances
+    from registry.database import insist_on_writing
 
     missing = [name for name in variables if name not in os.environ]
     if missing:
         raise click.BadParameter(f"{missing[0]} is not set", param_hint="--judge-env")
     hide_process()
+    insist_on_writing()
     settings = load_settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     limits = Limits(time_limit, int(memory), int(file_size))

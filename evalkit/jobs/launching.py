@@ -16,7 +16,7 @@ from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import Engine, event
 
 from evalkit.own_database import SCHEMAS
-from registry.database import forget_read_only, parse_url
+from registry.database import parse_url
 from registry.digests import new_id
 
 APPLICATION_VERSION = "evalkit-1"
@@ -60,8 +60,6 @@ def launch(url: str, queues: Sequence[str] = ()) -> str:
         else:
             Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
             config["system_database_url"] = url
-            if not event.contains(Engine, "handle_error", forget_read_only):
-                event.listen(Engine, "handle_error", forget_read_only)  # DBOS makes its engine by itself
             if sqlite3.sqlite_version_info < _HAS_SUBSECONDS and not event.contains(Engine, "connect", add_clock):
                 event.listen(Engine, "connect", add_clock)
         logger = logging.getLogger("dbos")

@@ -20,16 +20,13 @@ def create_app() -> Any:
     Raises:
         MlflowException: the server's registry is not one of ours.
     """
-    from sqlalchemy import Engine, event
-
     from evalkit.generators.redaction import redact_logs
     from evalkit.server.guard import Guard, Mode
-    from registry.database import forget_read_only
+    from registry.database import insist_on_writing
     from registry.mlflow_store import make_known_to_server
     from registry.mlflow_store.frozen import freeze_artifacts, guard_tracking
 
-    if not event.contains(Engine, "handle_error", forget_read_only):
-        event.listen(Engine, "handle_error", forget_read_only)  # MLflow makes its engines by itself
+    insist_on_writing()
     redact_logs()
     freeze_artifacts()
     make_known_to_server()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -12,11 +13,21 @@ from threading import Timer
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from metrics.errors import InputError
-from registry.database import check_database, connect, downgrade, forget_read_only, reading, upgrade, writing
+from registry.database import (
+    _refuse_read_only,
+    check_database,
+    connect,
+    downgrade,
+    forget_read_only,
+    insist_on_writing,
+    reading,
+    upgrade,
+    writing,
+)
 from registry.digests import new_id, now_ms
 from registry.tables import PREFIX, VERSION_TABLE, Base, EvaluationRow, SuiteRow
 
@@ -153,3 +164,25 @@ def test_a_connection_that_may_not_write_holds_no_lock_once_it_is_given_up(tmp_p
         other.execute("INSERT INTO kept VALUES (2)")
         other.commit()
         assert other.execute("SELECT x FROM kept").fetchall() == [(2,)]
+
+
+def test_a_process_that_lives_long_opens_no_file_that_it_may_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "kept.db"
+    connect(f"sqlite:///{path}").connect().close()
+    may, asked = os.access, []
+
+    def read_only(given: object, mode: int) -> bool:
+        asked.append((str(given), mode))
+        return False
+
+    insist_on_writing()
+    try:
+        monkeypatch.setattr(os, "access", read_only)
+        with pytest.raises(OperationalError, match=r"kept\.db: it may not be written now"):
+            connect(f"sqlite:///{path}").connect()
+        assert asked == [(str(path), os.W_OK)]
+        monkeypatch.setattr(os, "access", may)
+        connect(f"sqlite:///{path}").connect().close()
+    finally:
+        event.remove(Engine, "handle_error", forget_read_only)
+        event.remove(Engine, "do_connect", _refuse_read_only)
