@@ -26,12 +26,16 @@ _DIFFERS = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
-    """On which table and event, and what it does: refuse where a condition holds, or a statement after the event."""
+    """On which table and event, and what it does: refuse, or run a statement after the event.
+
+    It refuses where all the conditions of any case hold. They are looked at in their order: what is cheap, and what the
+    gate itself never fulfils, comes first.
+    """
 
     name: str
     table: str
     event: str
-    condition: str = ""
+    cases: tuple[tuple[str, ...], ...] = ()
     message: str = ""
     after: str = ""
 
@@ -87,56 +91,50 @@ def triggers(dialect: str) -> list[_Trigger]:
     same += " AND NEW.version = OLD.version"
     prompt = "NEW.key = 'mlflow.prompt.is_prompt'"
     return [
-        _Trigger(
-            "alias_insert",
-            "registered_model_aliases",
-            "INSERT",
-            f"{new} AND NOT {_granted(dialect, 'NEW', 'set')}",
-            say,
-        ),
+        _Trigger("alias_insert", "registered_model_aliases", "INSERT", ((_no_grant(dialect, "NEW", "set"), new),), say),
         _Trigger(
             "alias_update",
             "registered_model_aliases",
             "UPDATE",
-            f"NOT ({same}) AND (({new} AND NOT {_granted(dialect, 'NEW', 'set')}) OR ({old} AND NOT ({_key_kept()})))",
+            ((f"NOT ({same})", _no_grant(dialect, "NEW", "set"), new), (f"NOT ({_key_kept()})", old)),
             say,
         ),
         _Trigger(
-            "alias_delete",
-            "registered_model_aliases",
-            "DELETE",
-            f"{old} AND NOT {_granted(dialect, 'OLD', 'drop')}",
-            say,
+            "alias_delete", "registered_model_aliases", "DELETE", ((_no_grant(dialect, "OLD", "drop"), old),), say
         ),
         _Trigger(
             "version_update",
             "model_versions",
             "UPDATE",
-            f"{_holds('OLD')} AND ({moved} OR NEW.current_stage = 'Deleted_Internal')",
+            ((f"({moved} OR NEW.current_stage = 'Deleted_Internal')", _holds("OLD")),),
             kept,
         ),
-        _Trigger("version_delete", "model_versions", "DELETE", _holds("OLD"), kept),
+        _Trigger("version_delete", "model_versions", "DELETE", ((_holds("OLD"),),), kept),
         _Trigger(
             "model_update",
             "registered_models",
             "UPDATE",
-            "(NEW.name <> OLD.name OR NEW.workspace <> OLD.workspace) "
-            f"AND ({_ruled(dialect, 'NEW')} OR {_ruled(dialect, 'OLD')})",
+            (
+                (
+                    "(NEW.name <> OLD.name OR NEW.workspace <> OLD.workspace)",
+                    f"({_ruled(dialect, 'NEW')} OR {_ruled(dialect, 'OLD')})",
+                ),
+            ),
             ruled,
         ),
         _Trigger(
             "prompt_insert",
             "registered_model_tags",
             "INSERT",
-            f"{prompt} AND {_versions('NEW')} AND {_ruled(dialect, 'NEW')}",
+            ((prompt, _versions("NEW"), _ruled(dialect, "NEW")),),
             ruled,
         ),
         *(
             _Trigger(f"alias_{event.lower()}_spends", "registered_model_aliases", event, after=_spend(row, act))
             for event, row, act in (("INSERT", "NEW", "set"), ("UPDATE", "NEW", "set"), ("DELETE", "OLD", "drop"))
         ),
-        _Trigger("audit_update", "evalkit_audit", "UPDATE", "1 = 1", "evalkit: the audit is append-only"),
-        _Trigger("audit_delete", "evalkit_audit", "DELETE", "1 = 1", "evalkit: the audit is append-only"),
+        _Trigger("audit_update", "evalkit_audit", "UPDATE", (("1 = 1",),), "evalkit: the audit is append-only"),
+        _Trigger("audit_delete", "evalkit_audit", "DELETE", (("1 = 1",),), "evalkit: the audit is append-only"),
     ]
 
 
@@ -163,9 +161,9 @@ def _protected(dialect: str, row: str) -> str:
     return f"(({listed}) OR ({odd}))"
 
 
-def _granted(dialect: str, row: str, act: str) -> str:
+def _no_grant(dialect: str, row: str, act: str) -> str:
     return (
-        f"EXISTS (SELECT 1 FROM evalkit_grants WHERE workspace = {row}.workspace AND name = {row}.name "
+        f"NOT EXISTS (SELECT 1 FROM evalkit_grants WHERE workspace = {row}.workspace AND name = {row}.name "
         f"AND alias = {row}.alias AND version = {row}.version AND act = '{act}' "
         f"AND expires_at > {_NOW[dialect]} AND {_SAME[dialect]})"
     )
@@ -197,14 +195,18 @@ def _body(dialect: str, trigger: _Trigger) -> str:
         head = f"CREATE TRIGGER {PREFIX}{trigger.name} {_event(trigger)} FOR EACH ROW"
         if trigger.after:
             return f"{head} BEGIN {trigger.after}; END"
-        return f"{head} WHEN {trigger.condition} BEGIN SELECT RAISE(ABORT, '{trigger.message}'); END"
+        condition = " OR ".join(f"({' AND '.join(case)})" for case in trigger.cases)
+        return f"{head} WHEN {condition} BEGIN SELECT RAISE(ABORT, '{trigger.message}'); END"
     if trigger.after:
         return f" BEGIN {trigger.after}; RETURN NULL; END "
     given = "OLD" if trigger.event == "DELETE" else "NEW"
-    return (
-        f" BEGIN IF {trigger.condition} THEN RAISE EXCEPTION '{trigger.message}' "
-        f"USING ERRCODE = 'insufficient_privilege'; END IF; RETURN {given}; END "
+    refuse = f"RAISE EXCEPTION '{trigger.message}' USING ERRCODE = 'insufficient_privilege';"
+    # One question each: PostgreSQL keeps the plan of a simple one, and makes that of an involved one anew each time
+    steps = " ".join(
+        " ".join(f"IF {condition} THEN" for condition in case) + f" {refuse}" + " END IF;" * len(case)
+        for case in trigger.cases
     )
+    return f" BEGIN {steps} RETURN {given}; END "
 
 
 def _event(trigger: _Trigger) -> str:
