@@ -65,7 +65,7 @@ def redact_logs() -> None:
 
     def make(*given: object, **named: object) -> logging.LogRecord:
         record = inner(*given, **named)
-        record.msg, record.args = redacted(_message(record)), ()
+        _redact(record)
         if record.exc_info and record.exc_info[0] is not None:
             # A formatter takes what it finds here, instead of writing the traceback itself
             record.exc_text = redacted(logging.Formatter().formatException(record.exc_info))
@@ -75,11 +75,22 @@ def redact_logs() -> None:
     logging.setLogRecordFactory(make)
 
 
-def _message(record: logging.LogRecord) -> str:
+def _redact(record: logging.LogRecord) -> None:
+    """Take secrets out of a record; its arguments stay what they are where they can, since formatters read them."""
     try:
-        return record.getMessage()
+        told = record.getMessage()
     except (TypeError, ValueError):  # arguments that do not fit their message: a mistake, still to be told
-        return f"{record.msg} {record.args}"
+        record.msg, record.args = redacted(f"{record.msg} {record.args}"), ()
+        return
+    clean = redacted(told)
+    if clean == told:
+        return
+    if isinstance(record.args, tuple):
+        kept = tuple(redacted(given) if isinstance(given, str) else given for given in record.args)
+        if redacted(str(record.msg) % kept) == clean:
+            record.args = kept
+            return
+    record.msg, record.args = clean, ()
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

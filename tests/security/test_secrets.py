@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
+import io
 import json
 import logging
 import threading
@@ -237,6 +238,29 @@ def test_logs_of_every_library_are_without_secrets(
     assert KEY not in caplog.text and PASSWORDS["database"] not in caplog.text
     assert "RuntimeError: refused [redacted]" in caplog.text and "no number" in caplog.text
     assert redacted(KEY) == "[redacted]"
+
+
+def test_a_line_of_access_is_without_secrets_and_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn's formatter reads the arguments of a record; without them each request would leave a traceback."""
+    from uvicorn.logging import AccessFormatter
+
+    monkeypatch.setenv("ANY_TOKEN", KEY)
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(AccessFormatter('%(client_addr)s "%(request_line)s" %(status_code)s', use_colors=False))
+    logger = logging.Logger("uvicorn.access")
+    logger.addHandler(handler)
+    before = logging.getLogRecordFactory()
+    try:
+        redact_logs()
+        for path in ("/plain", f"/evalkit?key={KEY}"):
+            logger.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", path, "1.1", 200)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert written.getvalue().splitlines() == [
+        '127.0.0.1:5 "GET /plain HTTP/1.1" 200 OK',
+        '127.0.0.1:5 "GET /evalkit?key=[redacted] HTTP/1.1" 200 OK',
+    ]
 
 
 @pytest.mark.parametrize(
