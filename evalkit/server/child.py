@@ -50,8 +50,10 @@ def serve_web() -> None:
     from mlflow.server.handlers import initialize_backend_stores
 
     from evalkit.server.app import IDENTITY
+    from registry.database import insist_on_writing
     from registry.mlflow_store import SCHEME, make_known_to_server
 
+    insist_on_writing()
     # Here and not in each process that serves: they would make the tables at the same time
     make_known_to_server()
     initialize_backend_stores(store, SCHEME + store, "mlflow-artifacts:/")
