@@ -181,7 +181,8 @@ class Registry(Evaluations, Leases, SuiteHomes, Imports):
         found = self.mlflow.by_alias(name, alias) if alias else self.mlflow.version(name, number or 0)
         with reading(self._engine) as session:
             row = self._find(session, found)
-            record = self._record(session, row) if row is not None else None
+            # MLflow's record brings the aliases; asking for the model's reads all of its versions
+            record = self._record(session, row, {row.version: found.aliases}) if row is not None else None
         return record or self._adopt(found)
 
     def known(self, held: Any) -> ModelVersion | None:

@@ -187,6 +187,18 @@ def test_by_alias(registry: Registry, suite: Suite, folder: Path):
     assert registry.version("m@champion").aliases == ("champion",)
 
 
+def test_one_version_is_not_paid_for_by_its_siblings(registry: Registry, suite: Suite, folder: Path, monkeypatch):
+    registry.register("m", model=str(folder / "outputs.jsonl"), suite=suite)
+    for alias in ("champion", "second"):
+        registry.mlflow.set_alias("m", alias, 1)
+    monkeypatch.setattr(registry.mlflow, "aliases", lambda name: pytest.fail("read the whole model"))
+    assert (
+        sorted(registry.version("m/1").aliases)
+        == ["champion", "second"]
+        == sorted(registry.version("m@second").aliases)
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
