@@ -23,6 +23,7 @@ from evalkit.monitoring.sources import open_source
 from evalkit.monitoring.states import States, merge_all
 from evalkit.monitoring.store import MonitorStore, states_digest
 from evalkit.monitoring.tools import ProjectTools
+from evalkit.runner.memory import give_back
 from evalkit.runner.progress import Progress, Report
 from judges.base import Usage
 from metrics.base import Estimate
@@ -177,6 +178,7 @@ class Run:
         states: dict[str, tuple[str, States]] = {}
         signals: dict[str, list[Signal]] = {}
         met = self._meet(rows, notes)
+        give_back()
         broken = met is not None and bool(met["breaches"])
         for check in checks if len(rows) and not broken else ():
             measured, error = self._measure(check, rows)
@@ -189,6 +191,7 @@ class Run:
             notes += measured.notes
             states[check.address] = check.identity, measured.states
             signals[check.address] = self._signals(check, measured, span)
+            give_back()  # of a large window each check leaves holes, which would add up
         status = EMPTY if not len(rows) else BROKEN if broken else FAILED if checks and not states else OK
         window = WindowRecord(
             "", span.cadence.text, span.start, span.end, 0, status, len(rows), 0, self._monitor.digest,
