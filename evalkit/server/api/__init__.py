@@ -24,6 +24,7 @@ from evalkit.server.api import (
     records,
     samples,
     trends,
+    users,
     webhooks,
     windows,
 )
@@ -50,6 +51,7 @@ for part in (
     records.router,
     erasures.router,
     webhooks.router,
+    users.router,
 ):
     router.include_router(part)
 
