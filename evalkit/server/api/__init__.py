@@ -17,6 +17,7 @@ from evalkit.server.api import (
     jobs,
     judges,
     labelling,
+    machine,
     models,
     monitors,
     overview,
@@ -52,6 +53,7 @@ for part in (
     erasures.router,
     webhooks.router,
     users.router,
+    machine.router,
 ):
     router.include_router(part)
 
