@@ -35,11 +35,8 @@ PEOPLE: dict[str, list[str]] = {
 class Served:
     """The API behind the guard, over users of its own."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self.accounts = accounts
-        app = FastAPI()
-        app.include_router(router)
-        app.state.accounts = accounts
+    def __init__(self, app: FastAPI, accounts: Accounts) -> None:
+        self.accounts = app.state.accounts = accounts
         logins = Logins(accounts, "the-workers-token")
         self.http = TestClient(Guard(app, mode=Mode.LOGIN, logins=logins), base_url="http://evalkit.test")
 
@@ -70,21 +67,35 @@ class Served:
 def store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     path = tmp_path_factory.mktemp("people") / "mlflow.db"
     shutil.copyfile(empty_store, path)
+    from mlflow.server.auth import sqlalchemy_store
+    from werkzeug.security import generate_password_hash
+
     accounts = Accounts(f"sqlite:///{path}")
-    for name, roles in PEOPLE.items():
-        accounts.add(name, PASSWORD, roles, actor="test")
+    with pytest.MonkeyPatch.context() as patch:  # hashes that take no time: every test logs in anew
+        patch.setattr(
+            sqlalchemy_store, "generate_password_hash", lambda p: generate_password_hash(p, "pbkdf2:sha256:1")
+        )
+        for name, roles in PEOPLE.items():
+            accounts.add(name, PASSWORD, roles, actor="test")
     accounts.make_worker()
     accounts.close()
     return path
 
 
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    made = FastAPI()
+    made.include_router(router)
+    return made
+
+
 @pytest.fixture
-def served(tmp_path: Path, store: Path) -> Iterator[Served]:
+def served(app: FastAPI, tmp_path: Path, store: Path) -> Iterator[Served]:
     shutil.copyfile(store, tmp_path / "mlflow.db")
     accounts = Accounts(f"sqlite:///{tmp_path / 'mlflow.db'}")
     # As `evalkit server` has it
     bind_users(accounts._store, lambda name: identity.forget_user(accounts.engine, name, actor=intent().actor.name))
-    yield Served(accounts)
+    yield Served(app, accounts)
     accounts.close()
 
 
@@ -315,7 +326,7 @@ def test_passwords_are_not_tried_here_either(served: Served):
     assert served.token("eva").status_code == 429
 
 
-def test_without_logins_there_are_no_users(served: Served):
+def test_without_logins_there_are_no_users():
     app = FastAPI()
     app.include_router(router)
     local = TestClient(Guard(app, mode=Mode.LOCAL), base_url="http://evalkit.test")
