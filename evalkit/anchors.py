@@ -23,15 +23,20 @@ def drop_anchor(target: Path | None = None, settings: Settings | None = None) ->
     resolved = settings or load_settings()
     with open_database(resolved) as engine:
         made = head(engine)
+    keep(made, MlflowLink(resolved.tracking_uri, resolved.registry_uri), *filter(None, (resolved.home / FILE, target)))
+    return made
+
+
+def keep(made: Anchor, mlflow: MlflowLink, *files: Path) -> None:
+    """Write an anchor to files, and to MLflow."""
     line = json.dumps(asdict(made), sort_keys=True) + "\n"
-    for file in filter(None, (resolved.home / FILE, target)):
+    for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as stream:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
-    MlflowLink(resolved.tracking_uri, resolved.registry_uri).tag_experiment({TAG: line.strip()})
-    return made
+    mlflow.tag_experiment({TAG: line.strip()})
 
 
 def known_anchors(files: Sequence[Path] = (), settings: Settings | None = None) -> list[Anchor]:

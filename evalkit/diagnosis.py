@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from evalkit.config import load_settings, without_password
+from evalkit.config import Settings, load_settings, without_password
 from evalkit.session import ADVISORY
 from metrics.errors import InputError
 
@@ -36,9 +36,9 @@ class Finding:
     detail: str
 
 
-def diagnose() -> list[Finding]:
-    """Look at the interpreter, the packages, the optional parts and the stores."""
-    return [*_interpreter(), *_owners(), *_optional(), *_stores()]
+def diagnose(settings: Settings | None = None) -> list[Finding]:
+    """Look at the interpreter, the packages, the optional parts and the stores: those of the project, or the given."""
+    return [*_interpreter(), *_owners(), *_optional(), *_stores(settings)]
 
 
 def _interpreter() -> Iterator[Finding]:
@@ -71,9 +71,9 @@ def _optional() -> Iterator[Finding]:
         yield Finding(f"optional {name}", "ok" if present else "missing", purpose)
 
 
-def _stores() -> Iterator[Finding]:
+def _stores(given: Settings | None) -> Iterator[Finding]:
     try:
-        settings = load_settings()
+        settings = given or load_settings()
     except InputError as error:
         yield Finding("settings", "broken", str(error))
         return

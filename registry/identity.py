@@ -106,6 +106,12 @@ def forget_user(engine: Engine, username: str, *, actor: str) -> None:
         audit.append(session, "user.removed", actor=actor, facts={"user": username}, gone=gone)
 
 
+def note_password(engine: Engine, username: str, *, actor: str) -> None:
+    """Write down that somebody gave a user another password; not which."""
+    with writing(engine) as session:
+        audit.append(session, "password.set", actor=actor, facts={"user": username})
+
+
 def create_token(
     engine: Engine,
     username: str,
@@ -163,15 +169,18 @@ def list_tokens(engine: Engine, username: str | None = None) -> list[Token]:
         return [_token(row) for row in session.scalars(query)]
 
 
-def revoke_token(engine: Engine, prefix: str, *, actor: str) -> Token:
-    """Revoke the token that begins with `prefix`; one that is revoked already stays as it is.
+def revoke_token(engine: Engine, prefix: str, *, actor: str, username: str | None = None) -> Token:
+    """Revoke the token that begins with `prefix`, of one user where one is named; a revoked one stays as it is.
 
     Raises:
         InputError: no token, or more than one, begins so.
     """
     with writing(engine) as session:
         audit.lock(session)
-        found = list(session.scalars(select(TokenRow).where(TokenRow.prefix.startswith(prefix, autoescape=True))))
+        query = select(TokenRow).where(TokenRow.prefix.startswith(prefix, autoescape=True))
+        if username is not None:
+            query = query.where(TokenRow.username == username)
+        found = list(session.scalars(query))
         if len(found) != 1:
             count = "no token begins" if not found else f"{len(found)} tokens begin"
             raise InputError(f"{count} with '{prefix[:20]}'; see `evalkit token list`")

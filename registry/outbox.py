@@ -38,6 +38,8 @@ BACKFILL = "monitor.backfill"
 
 DONE, FAILED, DROPPED = "done", "failed", "dropped"
 
+LOOKED_THROUGH = 1000
+"""Deliveries."""
 _LOG = 20
 _MESSAGE = 500
 
@@ -156,6 +158,11 @@ class Outbox:
         with reading(self._engine) as session:
             return [_item(row) for row in session.scalars(newest)]
 
+    def deliveries(self, webhook: str | None = None) -> list[Item]:
+        """Deliveries to a webhook, or to all, newest first: those among the newest `LOOKED_THROUGH`."""
+        found = self.items(DELIVERY, limit=LOOKED_THROUGH)
+        return [item for item in found if webhook in {None, item.body["webhook"]}]
+
     def reopen(self, item_id: str) -> Item:
         """Have an item that is done be done again, with all its attempts; raises `InputError` where it is not done."""
         with writing(self._engine) as session:
@@ -183,6 +190,14 @@ class Outbox:
         if row is None:
             raise _lost(item)
         return row
+
+
+def about(body: Mapping[str, Any]) -> str:
+    """What an item is about, in a few words: the version, or what else its body names."""
+    if "version" in body:
+        return f"models:/{body.get('name')}/{body['version']}"
+    named = [str(body[name]) for name in ("alert", "monitor", "webhook", "model", "name") if name in body]
+    return " ".join(named)
 
 
 def drop_deliveries(session: Session, webhook: str) -> None:

@@ -71,14 +71,22 @@ def export(target: str | None) -> None:
 @click.option("--to", "target", type=click.Path(dir_okay=False), help="A file to append to, beside the project's own.")
 @json_option
 def anchor(target: str | None, as_json: bool) -> None:
-    """Append the chain's end to .evalkit/anchors.jsonl and to MLflow's experiment 'evalkit' as a tag."""
+    """Append the chain's end to .evalkit/anchors.jsonl and to MLflow's experiment 'evalkit' as a tag.
+
+    With EVALKIT_SERVER the server does so, as an admin.
+    """
     from dataclasses import asdict
 
-    from evalkit.anchors import drop_anchor
-
     if server_url() is not None:
-        raise click.UsageError("anchors are dropped on the server's own machine; unset EVALKIT_SERVER")
-    made = drop_anchor(Path(target) if target else None)
+        from evalkit.remote import books
+
+        if target is not None:
+            raise click.UsageError("a server writes to its own places alone; leave --to out, or unset EVALKIT_SERVER")
+        made = books.drop_anchor()
+    else:
+        from evalkit.anchors import drop_anchor
+
+        made = drop_anchor(Path(target) if target else None)
     if as_json:
         print_json(asdict(made))
         return

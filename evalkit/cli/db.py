@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evalkit.cli.db_copies import backup, move, restore
+from evalkit.cli.db_copies import HERE, backup, move, restore
 from evalkit.cli.output import json_option, note, print_json
+from evalkit.remote import only_here, server_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -38,6 +39,7 @@ def upgrade(auth: bool, revision: str | None) -> None:
     starts. Back up before (`evalkit db backup`): MLflow's tables cannot go back, evalkit's can, with `evalkit db
     downgrade`.
     """
+    only_here(HERE)
     from evalkit.config import load_settings, without_password
     from evalkit.databases.tables import make_beside, make_store
     from registry import database
@@ -63,6 +65,7 @@ def downgrade(revision: str, lose_rows: bool, yes: bool) -> None:
     Refuses where rows, or what columns say, would be lost, and tells how many. End server and workers before. A newer
     evalkit that opens the database upgrades it again.
     """
+    only_here(HERE)
     from evalkit.config import load_settings, without_password
     from evalkit.databases.in_use import check_idle
     from evalkit.databases.places import places
@@ -96,34 +99,16 @@ def downgrade(revision: str, lose_rows: bool, yes: bool) -> None:
 def check(tables_only: bool, as_json: bool) -> int:
     """Compare tables and triggers with what this version needs, look for damage, and verify the audit; else exit 1.
 
-    Damage is a file that SQLite finds broken, or a row that points to one which is not there.
+    Damage is a file that SQLite finds broken, or a row that points to one which is not there. With EVALKIT_SERVER the
+    server looks at its own, for an admin.
     """
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
-    from evalkit.config import load_settings
-    from evalkit.databases.checks import Looked, audits, damage
-    from evalkit.databases.tables import mlflow_revisions
-    from registry import database, triggers
+    from evalkit.databases.checks import outdated
 
-    settings = load_settings()
-    _check_there(settings.database_url)
-    with _opened(settings) as engine:
-        found: dict[str, Any] = {"evalkit": dict(zip(("current", "needed"), database.revisions(engine), strict=True))}
-        if not settings.advisory:
-            found["mlflow"] = dict(zip(("current", "needed"), mlflow_revisions(engine), strict=True))
-            with engine.connect().execution_options(evalkit_reading=True) as connection:
-                found["missing_triggers"] = triggers.missing(connection)
-    wrong = [
-        name for name in ("mlflow", "evalkit") if name in found and found[name]["current"] != found[name]["needed"]
-    ]
-    outdated = bool(wrong or found.get("missing_triggers"))
-    if not tables_only:
-        # An audit of another revision has other columns
-        looked = [damage(settings), Looked() if "evalkit" in wrong else audits(settings)]
-        found |= {"damage": looked[0].found, "audit": looked[1].found}
-        found["left_out"] = [line for one in looked for line in one.left_out]
-    good = not outdated and not found.get("damage") and not found.get("audit")
+    found = _looked(tables_only)
+    good, wrong = found["good"], outdated(found)
     if as_json:
-        print_json({**found, "good": good})
+        print_json(found)
         return EXIT_OK if good else EXIT_FAIL
     for name in wrong:
         at = found[name]["current"]
@@ -135,11 +120,24 @@ def check(tables_only: bool, as_json: bool) -> int:
         click.echo(line)
     for line in found.get("left_out", ()):
         note(f"not looked at: {line}")
-    if outdated:
+    if wrong or found.get("missing_triggers"):
         click.echo("run `evalkit db upgrade` as the database's owner")
     elif good:
         click.echo("tables and triggers are as needed" + ("" if tables_only else "; rows and audit are whole"))
     return EXIT_OK if good else EXIT_FAIL
+
+
+def _looked(tables_only: bool) -> dict[str, Any]:
+    if server_url() is not None:
+        from evalkit.remote.machine import check_database
+
+        return check_database(tables_only=tables_only)
+    from evalkit.config import load_settings
+    from evalkit.databases.checks import look
+
+    settings = load_settings()
+    _check_there(settings.database_url)
+    return look(settings, tables_only=tables_only)
 
 
 def _check_there(url: str) -> None:

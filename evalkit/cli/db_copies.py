@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 
 from evalkit.cli.output import json_option, note, print_json
+from evalkit.remote import only_here
+
+HERE = "databases are kept where they are: run this on the server's machine"
 
 
 @click.command(short_help="Copy everything to an empty PostgreSQL database, and verify it.")
@@ -21,6 +24,7 @@ def move(target: str, quiet: bool, as_json: bool) -> None:
     One transaction, which is committed once every table holds the same rows on both sides; the SQLite files stay as
     they are. End server and workers before. A password belongs into ~/.pgpass or PGPASSWORD.
     """
+    only_here(HERE)
     from evalkit.config import load_settings, without_password
     from evalkit.databases.move import move as move_to
     from evalkit.databases.places import check_no_password
@@ -83,6 +87,7 @@ def backup(target: Path, artifacts: bool, quiet: bool, as_json: bool) -> None:
 
     What has that name already is left alone, and a backup that is interrupted leaves nothing under it.
     """
+    only_here(HERE)
     from evalkit.config import load_settings
     from evalkit.databases.backup import backup as write
 
@@ -112,6 +117,7 @@ def restore(source: Path, force: bool, quiet: bool, as_json: bool) -> int:
 
     End server and workers before. A backup of SQLite goes into a project on SQLite, one of PostgreSQL into PostgreSQL.
     """
+    only_here(HERE)
     from evalkit.cli.app import EXIT_FAIL, EXIT_OK
     from evalkit.config import load_settings
     from evalkit.databases.restore import restore as put_back

@@ -11,6 +11,7 @@ import click
 from evalkit.cli.judge_work import cost, list_judges, run
 from evalkit.cli.label import label
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 from metrics.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -270,12 +271,15 @@ def rank(
 
 
 def _rank_versions(versions: Sequence[str], metric: str | None, tie_margin: float, seed: int, as_json: bool) -> None:
-    from evalkit.judging.versions import version_scores
     from judges.rankings import compare_scores
     from judges.rankings import rank as fit
 
     if metric is None:
         raise click.UsageError("registered versions are ranked by a score: give --metric task/metric")
+    if server_url() is not None:
+        from evalkit.remote.judges import version_scores
+    else:
+        from evalkit.judging.versions import version_scores
     ranking = fit(compare_scores(version_scores(versions, metric), margin=tie_margin), seed=seed)
     if as_json:
         print_json({"win_rates": {}, "ranking": ranking.to_json()})
@@ -296,7 +300,10 @@ def _judged(
         return name, verdicts, recorded_version(verdicts_file or name_or_file)
     if metric is None:
         raise click.UsageError("a registered version is calibrated by one of its scores: give --metric task/name")
-    from evalkit.judging.asking import stored_verdicts
+    if server_url() is not None:
+        from evalkit.remote.judges import stored_verdicts
+    else:
+        from evalkit.judging.asking import stored_verdicts
 
     stored = stored_verdicts(name_or_file, metric)
     return stored.judge, stored.verdicts, stored.version
@@ -354,8 +361,14 @@ def _words(given: Sequence[str]) -> dict[str, float]:
 
 
 def _save(found: Any, labels_file: str) -> str:
-    from evalkit.config import load_settings
-    from evalkit.judging.calibrations import store_calibration
     from registry.digests import file_digest
 
-    return store_calibration(load_settings(), found, file_digest(Path(labels_file))).id
+    labels = file_digest(Path(labels_file))
+    if server_url() is not None:
+        from evalkit.remote.judges import keep
+
+        return keep(found, labels)
+    from evalkit.config import load_settings
+    from evalkit.judging.calibrations import store_calibration
+
+    return store_calibration(load_settings(), found, labels).id

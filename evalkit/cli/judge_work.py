@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 from metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from evalkit.judging.ledger import Part, Total
 
 FILE = click.Path(dir_okay=False)
 
@@ -101,22 +106,14 @@ def run(judge: str, outputs: str, model: str | None, budget: str | None, out: st
 def cost(by: str, since: object, as_json: bool) -> None:
     """Sum what the replies in the ledger cost: requests, tokens, US dollars, and the time that servers took."""
     from datetime import UTC, datetime
-    from typing import cast
 
-    from evalkit.config import load_settings
-    from evalkit.judging.ledger import Part, open_ledger
+    from evalkit.judging.ledger import parse_parts
 
     start = 0
     if isinstance(since, datetime):
         start = int(since.replace(tzinfo=UTC).timestamp() * 1000)
-    settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
-    ledger = open_ledger(settings)
-    try:
-        parts = cast("tuple[Part, ...]", tuple(part.strip() for part in by.split(",") if part.strip()))
-        totals = ledger.totals(parts, since=start)
-    finally:
-        ledger.close()
+    parts = parse_parts(by)
+    totals = _totals(parts, start)
     if as_json:
         from evalkit.reports.serialise import to_json
 
@@ -133,3 +130,20 @@ def cost(by: str, since: object, as_json: bool) -> None:
             f"{total.output_tokens:,}", dollars, f"{total.unpriced:,}", f"{total.seconds:,.0f}",
         )  # fmt: skip
     console().print(table if totals else "nothing was bought yet")
+
+
+def _totals(parts: tuple[Part, ...], since: int) -> list[Total]:
+    if server_url() is not None:
+        from evalkit.remote.judges import costs
+
+        return costs(parts, since)
+    from evalkit.config import load_settings
+    from evalkit.judging.ledger import open_ledger
+
+    settings = load_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    ledger = open_ledger(settings)
+    try:
+        return ledger.totals(parts, since=since)
+    finally:
+        ledger.close()

@@ -1,4 +1,4 @@
-"""``evalkit user`` and ``evalkit token``: who may do what on a server, on its database."""
+"""``evalkit user`` and ``evalkit token``: who may do what on a server, on its database or through it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 from metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
+    from evalkit.remote.users import RemoteAccounts
     from evalkit.server.accounts import Account, Accounts
     from registry.identity import Token
 
@@ -28,7 +28,10 @@ _UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 @click.group()
 def user() -> None:
-    """Users of a server that asks for a login, and their roles; run where the server's database is reached."""
+    """Users of a server that asks for a login, and their roles.
+
+    Run where the server's database is reached, or with EVALKIT_SERVER and the token of an admin.
+    """
 
 
 @user.command(short_help="Make a user.")
@@ -43,7 +46,7 @@ def add(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     """
     secret = _ask_password()
     with _accounts() as accounts:
-        made = accounts.add(name, secret, roles, actor=_me())
+        made = accounts.add(name, secret, roles)
     _tell(made, "new", as_json=as_json)
 
 
@@ -69,7 +72,7 @@ def list_(as_json: bool) -> None:
 def roles(name: str, roles: tuple[str, ...], as_json: bool) -> None:
     """Give the user NAME exactly these ROLES, none of them to take all away."""
     with _accounts() as accounts:
-        changed = accounts.set_roles(name, roles, actor=_me())
+        changed = accounts.set_roles(name, roles)
     _tell(changed, "changed", as_json=as_json)
 
 
@@ -90,13 +93,16 @@ def password(name: str, as_json: bool) -> None:
 def remove(name: str, as_json: bool) -> None:
     """Remove the user NAME with roles and tokens; what they wrote stays."""
     with _accounts() as accounts:
-        gone = accounts.remove(name, actor=_me())
+        gone = accounts.remove(name)
     _tell(gone, "removed", as_json=as_json)
 
 
 @click.group()
 def token() -> None:
-    """API tokens: what programs send instead of a password; run where the server's database is reached."""
+    """API tokens: what programs send instead of a password.
+
+    Run where the server's database is reached, or with EVALKIT_SERVER for one's own tokens, and as an admin for all.
+    """
 
 
 @token.command(short_help="Make a token and show it once.")
@@ -111,18 +117,11 @@ def create(name: str, role: str | None, label: str, expires: str, as_json: bool)
     A client sends it as `Authorization: Bearer …`; MLflow's takes it from MLFLOW_TRACKING_TOKEN.
     """
     from registry.digests import now_ms
-    from registry.identity import create_token
 
     life = _duration(expires)
+    end = None if life is None else now_ms() + life
     with _accounts() as accounts:
-        account = accounts.find(name)
-        if account is None:
-            raise InputError(f"no user '{name}'; see `evalkit user list`")
-        _check_narrower(account, role)
-        secret, made = create_token(
-            accounts.engine, account.username, account.user_id, actor=_me(), role=role, label=label,
-            expires_at=None if life is None else now_ms() + life,
-        )  # fmt: skip
+        secret, made = accounts.make_token(name, role=role, label=label, expires_at=end)
     if as_json:
         print_json({"token": secret, **_plain(made)})
         return
@@ -135,10 +134,8 @@ def create(name: str, role: str | None, label: str, expires: str, as_json: bool)
 @json_option
 def list_tokens(name: str | None, as_json: bool) -> None:
     """List the tokens of the user NAME, or of all."""
-    from registry import identity
-
-    with _database() as engine:
-        found = identity.list_tokens(engine, name)
+    with _accounts() as accounts:
+        found = [*accounts.tokens(name)]
     if as_json:
         print_json([_plain(item) for item in found])
         return
@@ -153,13 +150,11 @@ def list_tokens(name: str | None, as_json: bool) -> None:
 @json_option
 def revoke(prefix: str, as_json: bool) -> None:
     """Revoke the token that begins with PREFIX; it is refused from the next request on."""
-    from registry.identity import revoke_token
-
     if not prefix:
         raise InputError("an empty prefix names no token; see `evalkit token list`")
-    with _database() as engine:
+    with _accounts() as accounts:
         # Whoever pastes a whole token means the one that it begins with
-        gone = revoke_token(engine, _shown(prefix), actor=_me())
+        gone = accounts.revoke(_shown(prefix))
     if as_json:
         print_json(_plain(gone))
         return
@@ -167,7 +162,13 @@ def revoke(prefix: str, as_json: bool) -> None:
 
 
 @contextmanager
-def _accounts() -> Iterator[Accounts]:
+def _accounts() -> Iterator[Accounts | RemoteAccounts]:
+    """The users of the project's database, or those of the server that the environment names."""
+    if server_url() is not None:
+        from evalkit.remote.users import RemoteAccounts
+
+        yield RemoteAccounts()
+        return
     from evalkit.server.accounts import Accounts
     from evalkit.server.database import server_database
 
@@ -176,19 +177,6 @@ def _accounts() -> Iterator[Accounts]:
         yield accounts
     finally:
         accounts.close()
-
-
-@contextmanager
-def _database() -> Iterator[Engine]:
-    from evalkit.server.database import server_database
-    from registry.database import connect, upgrade
-
-    engine = connect(server_database())
-    try:
-        upgrade(engine)
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _ask_password() -> str:
@@ -200,12 +188,6 @@ def _ask_password() -> str:
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _check_narrower(account: Account, role: str | None) -> None:
-    if role is not None and role != "viewer" and not account.roles & {role, "admin"}:
-        has = ", ".join(sorted(account.roles)) or "none"
-        raise InputError(f"{account.username} has not got the role {role} (has: {has}); a token cannot give it")
-
-
 def _duration(text: str) -> int | None:
     if text == "never":
         return None
@@ -213,12 +195,6 @@ def _duration(text: str) -> int | None:
     if match is None or int(match[1]) == 0:
         raise click.BadParameter(f"'{text}' is not a time; write 30m, 12h, 90d or never", param_hint="--expires")
     return int(match[1]) * _UNITS[match[2]]
-
-
-def _me() -> str:
-    from registry.actors import intent
-
-    return intent().actor.name
 
 
 def _shown(prefix: str) -> str:

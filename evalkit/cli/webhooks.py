@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 
 
 @click.group()
@@ -30,23 +31,26 @@ def webhook() -> None:
 @json_option
 def add(url: str, secret_env: str, events: tuple[str, ...], pattern: str, allow_private: bool, as_json: bool) -> None:
     """Have URL be told of events, by default of all. The secret itself is never stored: only its variable's name."""
-    from evalkit.session import open_database
-    from registry.webhooks import EVENTS, add_webhook
+    if server_url() is not None:
+        from evalkit.remote import webhooks
 
-    with open_database() as engine:
-        made = add_webhook(
-            engine,
-            url,
-            secret_env=secret_env,
-            events=events or EVENTS,
-            pattern=pattern,
-            allow_private=allow_private,
-        )
+        if allow_private:
+            raise click.UsageError("hosts of a server's own network are added on its machine; unset EVALKIT_SERVER")
+        made = webhooks.add(url, secret_env=secret_env, events=events, pattern=pattern)
+    else:
+        from evalkit.session import open_database
+        from registry.webhooks import EVENTS, add_webhook
+
+        with open_database() as engine:
+            made = add_webhook(
+                engine, url, secret_env=secret_env, events=events or EVENTS, pattern=pattern,
+                allow_private=allow_private,
+            )  # fmt: skip
     if as_json:
         print_json(asdict(made))
         return
     click.echo(f"{made.id}  {made.url}  of {', '.join(made.events)} of models '{made.pattern}'")
-    if secret_env not in os.environ:
+    if server_url() is None and secret_env not in os.environ:
         note(f"{secret_env} is not set here; the worker needs it: at least 24 random bytes")
 
 
@@ -54,11 +58,16 @@ def add(url: str, secret_env: str, events: tuple[str, ...], pattern: str, allow_
 @json_option
 def list_(as_json: bool) -> None:
     """List all webhooks, the oldest first."""
-    from evalkit.session import open_database
-    from registry.webhooks import list_webhooks
+    if server_url() is not None:
+        from evalkit.remote import webhooks
 
-    with open_database() as engine:
-        found = list_webhooks(engine)
+        found = webhooks.list_webhooks()
+    else:
+        from evalkit.session import open_database
+        from registry.webhooks import list_webhooks
+
+        with open_database() as engine:
+            found = list_webhooks(engine)
     if as_json:
         print_json([asdict(item) for item in found])
         return
@@ -73,11 +82,16 @@ def list_(as_json: bool) -> None:
 @click.argument("webhook_id", metavar="ID")
 def remove(webhook_id: str) -> None:
     """Remove the webhook ID, and what it was still to be told."""
-    from evalkit.session import open_database
-    from registry.webhooks import remove_webhook
+    if server_url() is not None:
+        from evalkit.remote import webhooks
 
-    with open_database() as engine:
-        gone = remove_webhook(engine, webhook_id)
+        gone = webhooks.remove(webhook_id)
+    else:
+        from evalkit.session import open_database
+        from registry.webhooks import remove_webhook
+
+        with open_database() as engine:
+            gone = remove_webhook(engine, webhook_id)
     click.echo(f"removed: {gone.url}")
 
 
@@ -85,17 +99,24 @@ def remove(webhook_id: str) -> None:
 @click.argument("webhook_id", metavar="ID")
 @json_option
 def test(webhook_id: str, as_json: bool) -> int:
-    """Send a signed event of type evalkit.test to the webhook ID from here; exit 1 where it is not accepted."""
-    from evalkit.cli.app import EXIT_FAIL, EXIT_OK
-    from evalkit.session import open_database
-    from evalkit.worker.sending import send
-    from registry.digests import new_id, now_ms
-    from registry.webhooks import TEST, get_webhook
+    """Send a signed event of type evalkit.test to the webhook ID; exit 1 where it is not accepted.
 
-    with open_database() as engine:
-        found = get_webhook(engine, webhook_id)
-    message = {"type": f"evalkit.{TEST}", "timestamp": now_ms(), "data": {"webhook": found.id}}
-    answer = send(found, new_id(), message, os.environ)
+    It is sent from here, or from the server that EVALKIT_SERVER names.
+    """
+    from evalkit.cli.app import EXIT_FAIL, EXIT_OK
+
+    if server_url() is not None:
+        from evalkit.remote import webhooks
+
+        answer = webhooks.send_test(webhook_id)
+    else:
+        from evalkit.session import open_database
+        from evalkit.worker.sending import send_test
+        from registry.webhooks import get_webhook
+
+        with open_database() as engine:
+            found = get_webhook(engine, webhook_id)
+        answer = send_test(found, os.environ)
     if as_json:
         print_json({"accepted": answer.accepted, "status": answer.status, "detail": answer.detail})
     else:
@@ -109,12 +130,16 @@ def test(webhook_id: str, as_json: bool) -> int:
 @json_option
 def deliveries(webhook_id: str | None, limit: int, as_json: bool) -> None:
     """List deliveries, the newest first, with every attempt; `evalkit worker retry ID` does one again."""
-    from evalkit.session import open_database
-    from registry.outbox import DELIVERY, Outbox
+    if server_url() is not None:
+        from evalkit.remote import webhooks
 
-    with open_database() as engine:
-        found = Outbox(engine).items(DELIVERY, limit=limit if webhook_id is None else 1000)
-    chosen = [item for item in found if webhook_id in {None, item.body["webhook"]}][:limit]
+        chosen = webhooks.deliveries(webhook_id, limit)
+    else:
+        from evalkit.session import open_database
+        from registry.outbox import Outbox
+
+        with open_database() as engine:
+            chosen = Outbox(engine).deliveries(webhook_id)[:limit]
     if as_json:
         print_json([{name: value for name, value in asdict(item).items() if name != "token"} for item in chosen])
         return

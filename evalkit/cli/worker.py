@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -158,13 +157,20 @@ def list_(as_json: bool) -> None:
 @json_option
 def items(limit: int, kind: str, as_json: bool) -> None:
     """List the outbox's evaluations or other work, the newest first, with every attempt."""
-    from evalkit.session import open_database
-    from registry.outbox import Outbox
+    from evalkit.remote import server_url
+    from registry.outbox import Outbox, about
 
-    with open_database() as engine:
-        found = Outbox(engine).items(_KINDS[kind], limit=limit)
+    if server_url() is not None:
+        from evalkit.remote.jobs import items as there
+
+        found = there(_KINDS[kind], limit)
+    else:
+        from evalkit.session import open_database
+
+        with open_database() as engine:
+            found = [(item, about(item.body)) for item in Outbox(engine).items(_KINDS[kind], limit=limit)]
     if as_json:
-        print_json([{name: value for name, value in asdict(item).items() if name != "token"} for item in found])
+        print_json([{name: value for name, value in asdict(item).items() if name != "token"} for item, _ in found])
         return
     if not found:
         note(
@@ -172,19 +178,11 @@ def items(limit: int, kind: str, as_json: bool) -> None:
             if kind == "evaluations"
             else f"no {kind} yet"
         )
-    for item in found:
+    for item, what in found:
         state = item.outcome or ("running" if item.token else "waiting")
         last = f": {item.log[-1]['detail']}" if item.log else ""
-        line = f"{item.id}  {_about(item.body)}  {state}{last}"
+        line = f"{item.id}  {what}  {state}{last}"
         console().print(line, markup=False, soft_wrap=True)
-
-
-def _about(body: Mapping[str, Any]) -> str:
-    """What an item of the outbox is about."""
-    if "version" in body:
-        return f"models:/{body.get('name')}/{body['version']}"
-    named = [str(body[name]) for name in ("alert", "monitor", "webhook", "model", "name") if name in body]
-    return " ".join(named)
 
 
 @worker.command(short_help="Do an item again that is done.")

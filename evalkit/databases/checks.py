@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, inspect, select, text
 
@@ -13,11 +15,13 @@ from evalkit.config import Settings
 from evalkit.databases import postgres
 from evalkit.databases.places import PENDING, Place, is_postgres, places
 from evalkit.databases.sqlite_files import quoted
-from registry import audit
+from evalkit.databases.tables import mlflow_revisions
+from registry import audit, database, triggers
 from registry.database import connect, reading
 from registry.tables import AuditHeadRow, AuditRow, Base
 
 _SHOWN = 10
+_REVISIONS = ("current", "needed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,37 @@ class Looked:
 
     found: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+
+
+def look(settings: Settings, *, tables_only: bool = False) -> dict[str, Any]:
+    """Whether tables and triggers are those that are needed, and rows and audit whole, as `evalkit db check` tells it.
+
+    Returns:
+        Revisions of MLflow's tables and ours; `missing_triggers`, `damage` and `audit`, each where it was looked at;
+        what was `left_out`; and whether all is `good`.
+    """
+    engine = connect(settings.database_url)
+    try:
+        found: dict[str, Any] = {"evalkit": dict(zip(_REVISIONS, database.revisions(engine), strict=True))}
+        if not settings.advisory:
+            found["mlflow"] = dict(zip(_REVISIONS, mlflow_revisions(engine), strict=True))
+            with engine.connect().execution_options(evalkit_reading=True) as connection:
+                found["missing_triggers"] = triggers.missing(connection)
+    finally:
+        engine.dispose()
+    wrong = outdated(found)
+    if not tables_only:
+        # An audit of another revision has other columns
+        looked = [damage(settings), Looked() if "evalkit" in wrong else audits(settings)]
+        found |= {"damage": list(looked[0].found), "audit": list(looked[1].found)}
+        found["left_out"] = [line for one in looked for line in one.left_out]
+    bad = wrong or any(found.get(name) for name in ("missing_triggers", "damage", "audit"))
+    return {**found, "good": not bad}
+
+
+def outdated(found: Mapping[str, Any]) -> list[str]:
+    """Whose tables are not at the revision that is needed."""
+    return [n for n in ("mlflow", "evalkit") if found.get(n) and found[n]["current"] != found[n]["needed"]]
 
 
 def damage(settings: Settings) -> Looked:

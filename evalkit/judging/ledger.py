@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -143,9 +143,7 @@ class SqlLedger:
         Raises:
             InputError: `by` names something else.
         """
-        for part in by:
-            if part not in PARTS:
-                raise InputError(f"costs cannot be summed by '{part}'; known are {', '.join(PARTS)}{_guess(part)}")
+        _check_parts(by)
         columns = [(_replies.c.created // _DAY_MS if part == "day" else _replies.c[part]).label(part) for part in by]
         sums = [
             func.count().label("replies"),
@@ -203,6 +201,13 @@ class SqlLedger:
         from sqlalchemy.dialects import postgresql, sqlite
 
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(_replies)
+
+
+def parse_parts(text: str) -> tuple[Part, ...]:
+    """What groups are made of, as ``judge,model,day`` says it; `InputError` where there is no such part."""
+    given = tuple(part.strip() for part in text.split(",") if part.strip())
+    _check_parts(given)
+    return cast("tuple[Part, ...]", given)
 
 
 def open_ledger(settings: Settings) -> SqlLedger:
@@ -275,5 +280,8 @@ def _total(row: Mapping[Any, Any], by: Sequence[Part]) -> Total:
     )
 
 
-def _guess(part: str) -> str:
-    return did_you_mean(part, PARTS)
+def _check_parts(given: Sequence[str]) -> None:
+    for part in given:
+        if part not in PARTS:
+            known = f"known are {', '.join(PARTS)}{did_you_mean(part, PARTS)}"
+            raise InputError(f"costs cannot be summed by '{part[:60]}'; {known}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from metrics.errors import InputError
+
 SERVER = "EVALKIT_SERVER"
 TOKEN = "EVALKIT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -12,6 +14,12 @@ TOKEN = "EVALKIT_TOKEN"  # noqa: S105 - the name of a variable
 def server_url() -> str | None:
     """The server's address from the environment; None where work is local."""
     return os.environ.get(SERVER, "").strip().rstrip("/") or None
+
+
+def only_here(why: str) -> None:
+    """Refuse what works on this machine's own store where a server is named: it would not be the one that is meant."""
+    if server_url() is not None:
+        raise InputError(f"{why}; unset {SERVER}")
 
 
 def chosen() -> ModuleType:

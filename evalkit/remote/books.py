@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.remote.client import Client, quoted
+from evalkit.remote.client import Client, made, quoted
 from metrics.errors import InputError
-from registry.audit import AuditReport, Finding
+from registry.audit import Anchor, AuditReport, Finding
 from registry.policy import Freeze, Policy
 
 
@@ -19,8 +19,8 @@ def set_policy(policy: Policy, suite_texts: Sequence[str] = ()) -> tuple[Policy,
     """
     body = {**asdict(policy), "suite_texts": list(suite_texts)}
     pattern = body.pop("pattern")
-    made = Client.from_environment().send("PUT", f"/policies/{quoted(pattern)}", body)
-    return _policy(made), bool(made.get("new"))
+    stored = Client.from_environment().send("PUT", f"/policies/{quoted(pattern)}", body)
+    return _policy(stored), bool(stored.get("new"))
 
 
 def remove_policy(pattern: str) -> Policy:
@@ -41,6 +41,11 @@ def verify() -> AuditReport:
         return AuditReport(found["workspace"], found["entries"], found["head"], found["anchors"], findings)
     except (KeyError, TypeError):
         raise InputError("the server's answer is no audit report; is it older than this evalkit?") from None
+
+
+def drop_anchor() -> Anchor:
+    """Have the server tell its chain's end to its own places of anchors."""
+    return made(Anchor, Client.from_environment().send("POST", "/audit/anchors"))
 
 
 def export() -> Iterator[dict[str, Any]]:

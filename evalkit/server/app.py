@@ -66,7 +66,7 @@ def _with_users(flask_app: Any, database_url: str) -> tuple[Any, Any]:
     app = create_auth_app(flask_app, database_url)
     from mlflow.server.auth import store
 
-    accounts = Accounts(database_url, store)
+    accounts = app.state.accounts = Accounts(database_url, store)
     bind_users(store, lambda name: forget_user(accounts.engine, name, actor=intent().actor.name))
     return app, Logins(accounts, os.environ.get(WORKER_TOKEN))
 

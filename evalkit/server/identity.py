@@ -26,7 +26,9 @@ from registry.actors import (
     local_actor,
     without_intent,
 )
+from registry.identity import Token
 
+_ASKS = "this needs a login; send a user's name and password, or a token"
 _WRITERS = frozenset({EVALUATOR, APPROVER, ADMIN})
 
 
@@ -38,11 +40,13 @@ class Login:
         actor: name and roles, as the gate and evalkit's own routes see them.
         given: the roles that were given to the user; a user of MLflow alone has none, and reads here.
         mlflow_admin: whether MLflow's permissions treat the request as an admin's.
+        token: the token that was sent; None for a password, and where nobody logs in.
     """
 
     actor: Actor
     given: frozenset[str]
     mlflow_admin: bool = False
+    token: Token | None = None
 
     @property
     def reads_only(self) -> bool:
@@ -55,9 +59,9 @@ class Login:
         return self.actor.may(LABELER)
 
 
-def login_of(name: str, roles: frozenset[str]) -> Login:
+def login_of(name: str, roles: frozenset[str], token: Token | None = None) -> Login:
     """The login of a user with these roles; whoever may log in may read."""
-    return Login(Actor(name, roles or frozenset({VIEWER})), roles, mlflow_admin=ADMIN in roles)
+    return Login(Actor(name, roles or frozenset({VIEWER})), roles, mlflow_admin=ADMIN in roles, token=token)
 
 
 def owner() -> Login:
@@ -100,6 +104,14 @@ def present_login() -> Login | None:
     return _login.get()
 
 
+async def logged_in() -> Login:
+    """A dependency that gives the present login, for routes to which more than its roles matters."""
+    login = present_login()
+    if login is None:
+        raise HTTPException(401, _ASKS)
+    return login
+
+
 def needs(*roles: str) -> Callable[[], Awaitable[Actor]]:
     """A dependency that gives the present actor: any login will do without roles, else one of the roles.
 
@@ -114,7 +126,7 @@ def needs(*roles: str) -> Callable[[], Awaitable[Actor]]:
     async def present() -> Actor:
         actor = intent().actor
         if not actor.roles:
-            raise HTTPException(401, "this needs a login; send a user's name and password, or a token")
+            raise HTTPException(401, _ASKS)
         if roles and not any(actor.may(role) for role in roles):
             raise HTTPException(403, f"this needs the role {' or '.join(roles)}; {actor.name} has not got it")
         return actor

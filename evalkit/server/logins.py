@@ -75,7 +75,7 @@ class Logins:
         account = self._accounts.find(token.username)
         if account is None or account.user_id != token.user_id:
             return None
-        return login_of(account.username, narrowed(account.roles, token.role))
+        return login_of(account.username, narrowed(account.roles, token.role), token)
 
 
 class FailedLogins:

@@ -33,8 +33,8 @@ _LABELS = re.compile(
 )
 """Requests of MLflow's that write what a person says about an output."""
 
-_OWN_PASSWORD = re.compile(rf"{_API}users/update-password")
-"""Everybody's own affair: MLflow asks for the old password, or for an admin."""
+_ONESELF = re.compile(rf"{_API}users/update-password|/evalkit/api/v1/tokens(?:/[^/]+)?")
+"""Everybody's own affair: MLflow asks for the old password, or for an admin; of tokens there are only one's own."""
 
 OWN = "/evalkit/"
 
@@ -45,8 +45,8 @@ def only_reads(method: str, path: str) -> bool:
 
 
 def concerns_oneself(path: str) -> bool:
-    """Whether a writing request of MLflow's changes nothing but the sender's own account."""
-    return _OWN_PASSWORD.fullmatch(path) is not None
+    """Whether a writing request changes nothing but the sender's own account."""
+    return _ONESELF.fullmatch(path) is not None
 
 
 def only_labels(path: str) -> bool:

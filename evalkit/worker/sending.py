@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from evalkit.worker.addresses import resolve
 from metrics.errors import InputError
-from registry.webhooks import Webhook, sign
+from registry.digests import new_id, now_ms
+from registry.webhooks import TEST, Webhook, sign
 
 TIMEOUT = 10.0
 """Seconds for each step of a request."""
@@ -51,6 +52,12 @@ def send(webhook: Webhook, message_id: str, message: Mapping[str, Any], environm
     if not secret:
         return Answer(None, f"the worker's environment has no {webhook.secret_env}")
     return post_signed(webhook.url, message_id, encode(message), secret, allow_private=webhook.allow_private)
+
+
+def send_test(webhook: Webhook, environment: Mapping[str, str]) -> Answer:
+    """Send an event of type ``evalkit.test`` to a webhook from here, now."""
+    message = {"type": f"evalkit.{TEST}", "timestamp": now_ms(), "data": {"webhook": webhook.id}}
+    return send(webhook, new_id(), message, environment)
 
 
 def post_signed(url: str, message_id: str, body: bytes, secret: str, *, allow_private: bool) -> Answer:

@@ -115,6 +115,30 @@ def test_users_are_the_admins_affair(login_server: Any):
     assert login_server.raw("POST", "/api/2.0/mlflow/users/create", "admin", body).status_code == 200
 
 
+def test_users_and_tokens_by_evalkits_own_routes(login_server: Any):
+    users, tokens = "/evalkit/api/v1/users", "/evalkit/api/v1/tokens"
+    for who in ("vera", "lars", "eva", "anna", "olga"):
+        body = {"username": "mallory2", "password": "a long password 12", "roles": ["admin"]}
+        assert login_server.raw("POST", users, who, body).status_code == 403, who
+        assert login_server.raw("POST", tokens, who, {"username": "admin"}).status_code == 403, who
+        made = login_server.raw("POST", tokens, who, {"label": "own"})
+        assert made.status_code == 201, (who, made.text)
+        bearer = {"Authorization": f"Bearer {made.json()['token']}"}
+        told = login_server.raw("GET", "/evalkit/api/v1/whoami", headers=bearer)
+        assert told.json()["name"] == who
+        assert login_server.raw("DELETE", f"{tokens}/{made.json()['prefix']}", who).status_code == 200
+        assert login_server.raw("GET", "/evalkit/api/v1/whoami", headers=bearer).status_code == 401
+        assert made.json()["token"] not in login_server.said()
+    listed = login_server.raw("GET", users, "admin").json()["items"]
+    assert "mallory2" not in {one["username"] for one in listed} and "admin" in {one["username"] for one in listed}
+    assert login_server.raw("DELETE", f"{users}/admin", "admin").status_code == 422
+    removed = {"username": "leaves", "password": "a long password 12"}
+    assert login_server.raw("POST", users, "admin", removed).status_code == 201
+    assert login_server.raw("DELETE", f"{users}/leaves", "admin").status_code == 200
+    newest = login_server.raw("GET", "/evalkit/api/v1/audit?newest=true&kind=user.removed", "admin").json()["items"]
+    assert [one["facts"]["user"] for one in newest].count("leaves") == 1, "told once, though MLflow's store tells too"
+
+
 def test_everybody_changes_the_own_password_alone(login_server: Any):
     change = "/api/2.0/mlflow/users/update-password"
     other = {"username": "anna", "password": "another long password"}

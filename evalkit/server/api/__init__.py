@@ -17,6 +17,7 @@ from evalkit.server.api import (
     jobs,
     judges,
     labelling,
+    machine,
     models,
     monitors,
     overview,
@@ -24,6 +25,7 @@ from evalkit.server.api import (
     records,
     samples,
     trends,
+    users,
     webhooks,
     windows,
 )
@@ -50,6 +52,8 @@ for part in (
     records.router,
     erasures.router,
     webhooks.router,
+    users.router,
+    machine.router,
 ):
     router.include_router(part)
 

@@ -6,14 +6,17 @@ import json
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
 from sqlalchemy import select
 
 from evalkit.server.api.models import Anybody
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import Limit, Page
-from evalkit.server.api.schema.audit import AuditEntry, AuditReportOut
+from evalkit.server.api.schema.audit import AnchorOut, AuditEntry, AuditReportOut
+from evalkit.server.identity import needs
+from registry.actors import ADMIN
+from registry.audit import head
 from registry.audit import verify as follow
 from registry.database import reading
 from registry.tables import DEFAULT_WORKSPACE, AuditRow
@@ -45,6 +48,18 @@ def list_entries(
         rows = list(session.scalars(query.order_by(order).limit(limit + 1)))
         items = [AuditEntry.model_validate({**json.loads(row.entry), "hash": row.hash}) for row in rows[:limit]]
     return Page(items=items, next=str(items[-1].seq) if len(rows) > limit else None)
+
+
+@router.post(
+    "/audit/anchors", dependencies=[Depends(needs(ADMIN))], status_code=201, summary="Tell the chain's end to outside"
+)
+def drop_anchor(project: InProject) -> AnchorOut:
+    """To the server's own file of anchors, and to MLflow's experiment `evalkit` as a tag; nowhere else."""
+    from evalkit.anchors import FILE, keep
+
+    made = head(project.engine)
+    keep(made, project.registry.mlflow, project.settings.home / FILE)
+    return AnchorOut.model_validate(made)
 
 
 @router.get("/audit/verify", dependencies=[Anybody], summary="Follow the chain")

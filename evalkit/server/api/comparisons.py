@@ -9,19 +9,21 @@ from fastapi import Query
 
 from evalkit.errors import NotFoundError
 from evalkit.evidence import SPEED
+from evalkit.judging.versions import scores_of
 from evalkit.project import Project
 from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
 from evalkit.server.api.samples import image_address
-from evalkit.server.api.schema import Cursor, Few, Limit, MetricQuery, SliceQuery, TaskQuery
+from evalkit.server.api.schema import Cursor, Few, Limit, MetricQuery, Page, SliceQuery, TaskQuery
 from evalkit.server.api.schema.comparisons import (
     AnswerOut,
     ComparedOut,
     ComparisonOut,
     DifferenceOut,
     MarkedOut,
+    ScoresOut,
     SharedTaskOut,
     SideBySideOut,
     SideBySidePage,
@@ -35,6 +37,7 @@ from metrics.errors import InputError
 router = new_router("comparisons")
 MOST = 4
 """Versions that are compared at once."""
+_RANKED = 50
 _LONGEST = 20_000
 Versions = Annotated[
     list[str],
@@ -93,6 +96,36 @@ def compare_samples(
         items=[_row(sides, chosen.name, one) for one in found.rows], next=paging.beyond(start + limit, found.total),
         task=chosen.name, metric=by, total=found.total, shared=found.shared,
     )  # fmt: skip
+
+
+@router.get("/comparisons/scores", dependencies=[Anybody], summary="Scores of versions, sample by sample")
+def list_scores(
+    project: InProject,
+    versions: Annotated[
+        list[str], Query(min_length=1, max_length=_RANKED, description="`name/7` or `name@champion`; with commas, too.")
+    ],
+    metric: Annotated[str, Query(max_length=200, description="As `task/metric`.")],
+    cursor: Cursor = None, limit: Limit = 1000,
+) -> Page[ScoresOut]:  # fmt: skip
+    """Of the newest evaluations that measured alike, higher is better: what `evalkit judge rank` ranks by."""
+    named = comparing.references(versions)
+    if not 1 <= len(named) <= _RANKED:
+        raise InputError(f"{len(named)} versions are named; give 1 to {_RANKED}, as versions=name/1,name/2")
+    known = {_named(*one): find(project, *one) for one in named}
+    scores = scores_of(project.session, known, metric)
+    samples = list(dict.fromkeys(sample for found in scores.values() for sample in found))
+    items, following = paging.cut(samples, cursor, limit)
+    return Page(
+        items=[
+            ScoresOut(sample_id=one, scores={name: found[one] for name, found in scores.items() if one in found})
+            for one in items
+        ],
+        next=following,
+    )  # fmt: skip
+
+
+def _named(name: str, version: str) -> str:
+    return f"{name}{version}" if version.startswith("@") else f"{name}/{version}"
 
 
 def _sides(project: Project, versions: Sequence[str]) -> list[Side]:

@@ -28,9 +28,9 @@ from evalkit.server.api.schema.jobs import (
 from evalkit.server.api.schema.monitors import QueuedOut
 from evalkit.server.identity import needs
 from evalkit.views import jobs
-from registry.actors import ADMIN, EVALUATOR
+from registry.actors import ADMIN, EVALUATOR, Actor
 from registry.firings import FiringRecord
-from registry.outbox import Item, Outbox
+from registry.outbox import Item, Outbox, about
 from registry.tables import DEFAULT_WORKSPACE, OutboxRow
 from registry.workers import workers
 
@@ -107,17 +107,19 @@ def list_waiting(project: InProject, cursor: Cursor = None, limit: Limit = 100) 
     return Page(items=[WaitingOut.model_validate(one) for one in items], next=following)
 
 
-@router.get("/work/items", dependencies=[Anybody], summary="Work, newest first")
+@router.get("/work/items", summary="Work, newest first")
 def list_work(
-    project: InProject, kind: Annotated[str | None, Query(max_length=60)] = None, cursor: Cursor = None,
-    limit: Limit = 50,
+    project: InProject, actor: Annotated[Actor, Anybody], *,
+    kind: Annotated[str | None, Query(max_length=60)] = None,
+    bodies: Annotated[bool, Query(description="In full what it is about, which an admin alone is told.")] = False,
+    cursor: Cursor = None, limit: Limit = 50,
 ) -> Page[WorkItemOut]:  # fmt: skip
-    """What was done, and what is still to do, with every attempt; not what it was about."""
+    """What was done, and what is still to do, with every attempt."""
     query = select(OutboxRow).where(OutboxRow.workspace == DEFAULT_WORKSPACE)
     if kind is not None:
         query = query.where(OutboxRow.kind == kind)
     rows, following = paging.page(project.engine, query, OutboxRow, cursor, limit)
-    return Page(items=[_item(row) for row in rows], next=following)
+    return Page(items=[item_out(row, whole=bodies and actor.may(ADMIN)) for row in rows], next=following)
 
 
 @router.post("/work/items/{key}/retry", dependencies=[Depends(needs(ADMIN))], summary="Do work again that is done")
@@ -126,7 +128,7 @@ def retry_work(project: InProject, key: Key) -> WorkItemOut:
     outbox = Outbox(project.engine)
     if not jobs.has_item(project, key):
         raise NotFoundError(f"there is no work {key}")
-    return _item(outbox.reopen(key))
+    return item_out(outbox.reopen(key), whole=True)
 
 
 def _known(project: Project, name: str) -> jobs.JobLine:
@@ -158,9 +160,11 @@ def _firing(one: FiringRecord) -> ScheduleFiringOut:
     )  # fmt: skip
 
 
-def _item(one: OutboxRow | Item) -> WorkItemOut:
+def item_out(one: OutboxRow | Item, *, whole: bool) -> WorkItemOut:
+    """An item as the API tells it, with its whole body or without."""
     log = [AttemptOut(at=step["at"], outcome=step["outcome"], detail=step["detail"]) for step in one.log or ()]
     return WorkItemOut(
-        id=one.id, kind=one.kind, created_at=one.created_at, due_at=one.due_at, attempts=one.attempts,
-        done_at=one.done_at, outcome=one.outcome, log=log,
+        id=one.id, workspace=one.workspace, kind=one.kind, about=about(one.body),
+        body=dict(one.body) if whole else None, created_at=one.created_at, due_at=one.due_at, attempts=one.attempts,
+        running=one.token is not None, done_at=one.done_at, outcome=one.outcome, log=log,
     )  # fmt: skip

@@ -5,31 +5,45 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 
 from evalkit.errors import NotFoundError
-from evalkit.judging.calibrations import Calibration, Calibrations
-from evalkit.judging.ledger import Total
+from evalkit.judging.asking import verdicts_of
+from evalkit.judging.calibrations import Calibration, Calibrations, store_calibration
+from evalkit.judging.ledger import Total, open_ledger, parse_parts
 from evalkit.judging.standing import Standing, recent_costs, standings
 from evalkit.judging.uses import Use, uses
+from evalkit.reports.serialise import to_json
 from evalkit.server.api import paging
-from evalkit.server.api.models import Anybody
+from evalkit.server.api.models import Anybody, find
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema import Cursor, Limit, ModelName, Page, VersionName
 from evalkit.server.api.schema.judges import (
     BesideOut,
+    CalibrationIn,
     CalibrationOut,
     CostOut,
+    CostTotalOut,
     DoubtfulOut,
     JudgeFullOut,
     JudgeOut,
     UseOut,
+    VerdictOut,
+    VerdictPage,
 )
+from evalkit.server.identity import needs
 from evalkit.views.doubts import Beside, doubtful, others_beside
+from judges.base import Verdict
+from judges.calibration import JudgeReport
+from registry import audit
+from registry.actors import EVALUATOR, Actor
+from registry.database import writing
+from registry.digests import digest
 
 router = new_router("judges")
 _USES = 20
+_BY = "judge,model,day"
 
 
 @router.get("/judges", dependencies=[Anybody], summary="Judges")
@@ -77,6 +91,57 @@ def get_calibrations(
     return Page(items=[calibration_out(item) for item in items], next=following)
 
 
+@router.post("/calibrations", status_code=201, summary="Keep a comparison of a judge with labels")
+def add_calibration(
+    project: InProject, body: CalibrationIn, actor: Annotated[Actor, Depends(needs(EVALUATOR))]
+) -> CalibrationOut:
+    """That was made where labels and verdicts are, as `evalkit judge calibrate` does.
+
+    The server cannot make it again: for what it says an evaluator answers, whose name is in the audit.
+    """
+    report = JudgeReport.from_json(body.report.model_dump(mode="json"))
+    facts = {
+        "judge": report.judge, "judge_version": report.judge_version, "labels": body.labels_digest,
+        "report": digest(report.to_json()),
+    }  # fmt: skip
+    with writing(project.engine) as session:  # before it counts
+        audit.append(session, "calibration.submitted", actor=actor.name, facts=facts)
+    return calibration_out(store_calibration(project.settings, report, body.labels_digest))
+
+
+@router.get(
+    "/models/{name}/versions/{version}/verdicts", dependencies=[Anybody], summary="Verdicts behind a judged score"
+)
+def list_verdicts(
+    project: InProject, name: ModelName, version: VersionName, *,
+    metric: Annotated[str, Query(max_length=200, description="A judged score, as `task/name`.")],
+    cursor: Cursor = None, limit: Limit = 200,
+) -> VerdictPage:  # fmt: skip
+    """Of the newest evaluation in which a judge gave that score, in the order of the samples."""
+    found = verdicts_of(project.session, find(project, name, version), metric)
+    items, following = paging.cut([*found.verdicts], cursor, limit)
+    return VerdictPage(
+        items=[_verdict(one) for one in items], next=following, judge=found.judge, judge_version=found.version
+    )
+
+
+@router.get("/costs", dependencies=[Anybody], summary="What judges have cost")
+def list_costs(
+    project: InProject, *,
+    by: Annotated[str, Query(max_length=100, description="Of judge, judge_version, model, step, day.")] = _BY,
+    since: Annotated[int, Query(ge=0, le=2**53, description="UTC milliseconds.")] = 0,
+    cursor: Cursor = None, limit: Limit = 200,
+) -> Page[CostTotalOut]:  # fmt: skip
+    """By groups, of the replies that the server's workers have bought."""
+    ledger = open_ledger(project.settings)
+    try:
+        totals = ledger.totals(parse_parts(by), since=since)
+    finally:
+        ledger.close()
+    items, following = paging.cut(totals, cursor, limit)
+    return Page(items=[CostTotalOut(**_cost(one).model_dump(), seconds=one.seconds) for one in items], next=following)
+
+
 def calibration_out(item: Calibration) -> CalibrationOut:
     """A calibration as the API tells it."""
     return CalibrationOut(
@@ -95,6 +160,13 @@ def _told(item: Standing) -> dict[str, Any]:
         "output_tokens": cost.output_tokens if cost is not None else 0,
         "cost": cost.cost if cost is not None else None,
     }  # fmt: skip
+
+
+def _verdict(one: Verdict) -> VerdictOut:
+    return VerdictOut(
+        sample_id=one.sample_id, value=one.value, reason=one.reason, label=one.label, spread=one.spread,
+        flags=list(one.flags), details=to_json(dict(one.details)),
+    )  # fmt: skip
 
 
 def _use(one: Use) -> UseOut:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from typing import Annotated, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from pydantic import Field
 
 from evalkit.errors import NotFoundError
+from evalkit.project import Project
 from evalkit.server.api import paging
+from evalkit.server.api.jobs import item_out
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
 from evalkit.server.api.schema import Cursor, In, Key, Limit, Out, Page
+from evalkit.server.api.schema.jobs import WorkItemOut
 from evalkit.server.identity import needs
+from evalkit.worker.sending import send_test
 from registry.actors import ADMIN
+from registry.outbox import Outbox
 from registry.webhooks import EVENTS, Webhook, add_webhook, list_webhooks, remove_webhook
 
 router = new_router("webhooks")
@@ -31,7 +37,7 @@ class WebhookIn(In):
 
 
 class WebhookOut(Out):
-    """Where events are told to; what came of them is at ``/work/items?kind=webhook.delivery``."""
+    """Where events are told to; what came of them is at ``/webhooks/deliveries``."""
 
     id: str
     url: str
@@ -41,6 +47,14 @@ class WebhookOut(Out):
     allow_private: bool
     created_by: str
     created_at: int
+
+
+class AnswerOut(Out):
+    """What the receiver of a test event answered: its status, or null and why there is none."""
+
+    accepted: bool
+    status: int | None
+    detail: str
 
 
 @router.get("/webhooks", dependencies=[Administers], summary="Webhooks, the oldest first")
@@ -62,9 +76,30 @@ def post_webhook(project: InProject, body: WebhookIn) -> WebhookOut:
 @router.delete("/webhooks/{key}", dependencies=[Administers], summary="Remove a webhook")
 def delete_webhook(project: InProject, key: Key) -> WebhookOut:
     """And what it was still to be told."""
-    if all(one.id != key for one in list_webhooks(project.engine)):
-        raise NotFoundError(f"there is no webhook {key}")
-    return _told(remove_webhook(project.engine, key))
+    return _told(remove_webhook(project.engine, _known(project, key).id))
+
+
+@router.post("/webhooks/{key}/test", dependencies=[Administers], summary="Send a test event now")
+def send_test_event(project: InProject, key: Key) -> AnswerOut:
+    """Signed, from the server itself, whose environment must hold the webhook's secret."""
+    return AnswerOut.model_validate(send_test(_known(project, key), os.environ))
+
+
+@router.get("/webhooks/deliveries", dependencies=[Administers], summary="Deliveries, newest first")
+def list_deliveries(
+    project: InProject, webhook: Annotated[str | None, Query(max_length=36, description="To this one only.")] = None,
+    cursor: Cursor = None, limit: Limit = 100,
+) -> Page[WorkItemOut]:  # fmt: skip
+    """With every attempt, and what was told: those among the newest 1000. ``POST /work/items/{key}/retry`` repeats."""
+    items, following = paging.cut(Outbox(project.engine).deliveries(webhook), cursor, limit)
+    return Page(items=[item_out(one, whole=True) for one in items], next=following)
+
+
+def _known(project: Project, key: str) -> Webhook:
+    found = next((one for one in list_webhooks(project.engine) if one.id == key), None)
+    if found is None:
+        raise NotFoundError(f"there is no webhook '{key}'; `evalkit webhook list` shows those there are")
+    return found
 
 
 def _told(one: Webhook) -> WebhookOut:

@@ -13,6 +13,7 @@ ROLES = ("viewer", "labeler", "evaluator", "approver", "admin")
 READERS = frozenset(ROLES)
 EVALUATORS = frozenset({"evaluator", "admin"})
 TELLERS = frozenset({"labeler", "evaluator", "admin"})
+ADMINS = frozenset({"admin"})
 APPROVERS = frozenset({"approver", "admin"})
 KEY = "0190b0c8-7c1a-7000-8000-000000000000"
 DIGEST = "sha256:" + "0" * 64
@@ -100,6 +101,23 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/webhooks"): (frozenset({"admin"}), None),
     ("POST", "/webhooks"): (frozenset({"admin"}), {"url": "ftp://x", "secret_env": "S"}),
     ("DELETE", "/webhooks/{key}"): (frozenset({"admin"}), None),
+    ("POST", "/webhooks/{key}/test"): (ADMINS, None),
+    ("GET", "/webhooks/deliveries"): (ADMINS, None),
+    ("POST", "/audit/anchors"): (ADMINS, None),
+    ("GET", "/database"): (ADMINS, None),
+    ("GET", "/doctor"): (ADMINS, None),
+    ("POST", "/calibrations"): (EVALUATORS, {"labels_digest": "none"}),
+    ("GET", "/models/{name}/versions/{version}/verdicts"): (READERS, None),
+    ("GET", "/costs"): (READERS, None),
+    ("GET", "/comparisons/scores"): (READERS, None),
+    ("GET", "/users"): (ADMINS, None),
+    ("POST", "/users"): (ADMINS, {"username": "nobodys", "password": "a long password 12"}),
+    ("PUT", "/users/{username}/roles"): (ADMINS, {"roles": []}),
+    ("PUT", "/users/{username}/password"): (ADMINS, {"password": "a long password 12"}),
+    ("DELETE", "/users/{username}"): (ADMINS, None),
+    ("GET", "/tokens"): (READERS, None),
+    ("POST", "/tokens"): (READERS, {}),
+    ("DELETE", "/tokens/{prefix}"): (READERS, None),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
@@ -134,6 +152,8 @@ def test_who_may(served: Any, method: str, path: str):
         place=0,
         task="none",
         judge="nobodys",
+        username="nobodys",
+        prefix="ek_",
     )
     more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
     if isinstance(body, bytes):

@@ -22,6 +22,15 @@ class AuditEntry(Out):
     hash: str
 
 
+class AnchorOut(Out):
+    """The end of the chain at a moment, UTC milliseconds."""
+
+    workspace: str
+    seq: int
+    hash: str
+    at: int
+
+
 class FindingOut(Out):
     """One thing in the audit that is not as it was written."""
 

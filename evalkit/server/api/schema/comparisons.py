@@ -9,6 +9,13 @@ from pydantic import Field
 from evalkit.server.api.schema.base import Number, Out, Page
 
 
+class ScoresOut(Out):
+    """A sample's scores by version, higher is better; null where it is unscored."""
+
+    sample_id: str
+    scores: dict[str, Number]
+
+
 class ComparedOut(Out):
     """A version with the evaluation that stands for it; null where it has none that is finished."""
 

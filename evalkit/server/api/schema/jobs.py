@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -65,10 +65,14 @@ class WorkItemOut(Out):
     """One thing that workers do, or did; `outcome` is null until it is done."""
 
     id: str
+    workspace: str
     kind: str
+    about: str = Field(description="The version, or what else it is about.")
+    body: dict[str, Any] | None = Field(description="All of that, where an admin has asked for it.")
     created_at: int
     due_at: int
     attempts: int
+    running: bool
     done_at: int | None
     outcome: str | None
     log: list[AttemptOut]
