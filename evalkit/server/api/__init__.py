@@ -10,10 +10,12 @@ from fastapi import APIRouter
 from evalkit.server.api import (
     alerts,
     audit,
+    catalogues,
     comparisons,
     decisions,
     erasures,
     evaluations,
+    imports,
     jobs,
     judges,
     labelling,
@@ -52,6 +54,8 @@ for part in (
     records.router,
     erasures.router,
     webhooks.router,
+    catalogues.router,
+    imports.router,
 ):
     router.include_router(part)
 

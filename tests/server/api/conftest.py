@@ -200,7 +200,7 @@ def remotely(served: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def call(self: Client, method: str, path: str, **more: Any) -> Any:
         given = {name: more[name] for name in ("json", "params") if name in more}
         if "data" in more:  # a file
-            given = {"content": more["data"].read(), "headers": more["headers"]}
+            given |= {"content": more["data"].read(), "headers": more["headers"]}
         answer = served.request(method, path, role[0], "eva", **given)
         told = SimpleNamespace(ok=answer.is_success, status_code=answer.status_code, json=answer.json)
         return self._read(told)  # type: ignore[arg-type]

@@ -105,6 +105,11 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/webhooks"): (frozenset({"admin"}), None),
     ("POST", "/webhooks"): (frozenset({"admin"}), {"url": "ftp://x", "secret_env": "S"}),
     ("DELETE", "/webhooks/{key}"): (frozenset({"admin"}), None),
+    ("GET", "/metrics"): (READERS, None),
+    ("GET", "/metrics/{metric}"): (READERS, None),
+    ("GET", "/datasets"): (READERS, None),
+    ("POST", "/suites/checks"): (EVALUATORS, {"suite": "suite: x"}),
+    ("POST", "/imports"): (EVALUATORS, b"no zip"),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
@@ -139,6 +144,7 @@ def test_who_may(served: Any, method: str, path: str):
         place=0,
         task="none",
         judge="nobodys",
+        metric="none",
     )
     more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
     if isinstance(body, bytes):
