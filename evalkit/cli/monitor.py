@@ -167,7 +167,6 @@ def history(
     """Show the signals of the monitor NAME over time."""
     from rich.table import Table
 
-    from evalkit.monitoring import api
     from evalkit.monitoring.cadence import utc_text
     from evalkit.monitoring.records import signal_json
 
@@ -176,11 +175,9 @@ def history(
     if level is None:
         stored = chosen_monitors().history(name, check=check, key=key, slice_=chosen, since=since, until=until)
         rows = [(utc_text(s.window.start), utc_text(s.window.end), s.check, s.signal) for s in stored]
-    elif server_url() is not None:
-        raise click.UsageError("a server rolls nothing up for others; leave --level out, or unset EVALKIT_SERVER")
     else:
         address = check or "operational"
-        for rolled in api.roll(name, level, check=address, since=since, until=until):
+        for rolled in chosen_monitors().roll(name, level, check=address, since=since, until=until):
             for signal in rolled.signals:
                 if (key is None or signal.key == key) and chosen in (None, signal.slice):
                     rows.append((utc_text(rolled.start), utc_text(rolled.end), address, signal))

@@ -211,13 +211,20 @@ def roll(
 ) -> list[Rolled]:  # fmt: skip
     """Signals of a check over longer windows (``day``, ``week``, ``month``), from states alone: no row is read."""
     with open_store(settings) as (_, store):
-        monitor = store.monitor(name)
-        definition = store.definition(monitor)
-        number = _check_named(definition, check)
-        return roll_up(
-            store, monitor, definition.checks[number], level,
-            since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
-        )  # fmt: skip
+        return rolled(store, name, level, check, since=since, until=until)
+
+
+def rolled(
+    store: MonitorStore, name: str, level: str, check: str, *, since: str | None = None, until: str | None = None
+) -> list[Rolled]:
+    """Signals of a check of a store's monitor over longer windows."""
+    monitor = store.monitor(name)
+    found = store.definition(monitor)
+    number = _check_named(found, check)
+    return roll_up(
+        store, monitor, found.checks[number], level,
+        since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
+    )  # fmt: skip
 
 
 def prune(

@@ -12,12 +12,13 @@ from evalkit.monitoring.checks.base import Signal
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import MonitorRecord, StoredSignal, WindowRecord
 from evalkit.monitoring.retention import Pruned
+from evalkit.monitoring.rollup import Rolled
 from evalkit.monitoring.sent import gather
 from evalkit.remote.client import Client, made, quoted
 from evalkit.reports.contract import Contract
 from metrics.base import Estimate
 
-_PAGE = 1000
+_PAGE, _FEW = 1000, 100
 
 
 def list_monitors() -> list[tuple[MonitorRecord, WindowRecord | None]]:
@@ -122,6 +123,17 @@ def history(
         StoredSignal(item["check"], windows[item["window"]], _signal(item))
         for item in found
         if item["window"] in windows
+    ]
+
+
+def roll(
+    name: str, level: str, *, check: str = "operational", since: str | None = None, until: str | None = None
+) -> list[Rolled]:
+    """Signals of a check over longer windows (``day``, ``week``, ``month``); what they are made of is not told."""
+    query = {"level": level, "check": check, "since": since, "until": until, "limit": _FEW}
+    return [
+        made(Rolled, {**item, "parts": (), "signals": tuple(_signal(one) for one in item["signals"])})
+        for item in Client.from_environment().items(f"{_path(name)}/rollups", **query)
     ]
 
 

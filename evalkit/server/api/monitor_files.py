@@ -10,12 +10,14 @@ from evalkit.monitoring import api, scheduling, sent
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.contracts import from_baseline
 from evalkit.monitoring.engine import prune_monitor
+from evalkit.monitoring.records import signal_json
+from evalkit.monitoring.rollup import Rolled
 from evalkit.server.api import paging
 from evalkit.server.api.models import Anybody
-from evalkit.server.api.monitors import Name, known, shown_monitor, shown_signal, shown_window, store_of
+from evalkit.server.api.monitors import Moment, Name, known, shown_monitor, shown_signal, shown_window, store_of
 from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import new_router
-from evalkit.server.api.schema import Cursor, Limit, Page
+from evalkit.server.api.schema import Cursor, Few, Limit, Page
 from evalkit.server.api.schema.monitors import (
     AppliedOut,
     ContractOut,
@@ -24,6 +26,8 @@ from evalkit.server.api.schema.monitors import (
     MonitorOut,
     PrunedOut,
     PruneIn,
+    RolledOut,
+    RolledSignalOut,
     ScheduleOut,
 )
 from evalkit.server.identity import needs
@@ -31,6 +35,7 @@ from registry.actors import ADMIN, EVALUATOR, Actor
 
 router = new_router("monitors")
 Evaluates = Depends(needs(EVALUATOR))
+Level = Annotated[str, Query(min_length=1, max_length=100, description="`day`, `week` or `month`.")]
 Time = Annotated[str, Query(min_length=1, max_length=40, description="As `2026-05-01` or `2026-05-01T06:00Z`.")]
 
 
@@ -96,9 +101,28 @@ def explain_windows(
     return Page(items=shown, next=following)
 
 
+@router.get("/monitors/{name}/rollups", dependencies=[Anybody], summary="A check over longer windows, oldest first")
+def list_rollups(
+    project: InProject, name: Name, *, level: Level, check: Annotated[str, Query(max_length=60)] = "operational",
+    since: Moment = None, until: Moment = None, cursor: Cursor = None, limit: Few = 20,
+) -> Page[RolledOut]:  # fmt: skip
+    """From the states of the monitor's windows; no row is read, so also after raw rows are gone."""
+    store = store_of(project)
+    found = api.rolled(store, known(store, name).name, level, check, since=since, until=until)
+    items, following = paging.cut(found, cursor, limit)
+    return Page(items=[_rolled(check, one) for one in items], next=following)
+
+
 @router.post("/monitors/{name}/prune", dependencies=[Evaluates], summary="Drop what is kept longer than it should be")
 def prune(project: InProject, name: Name, body: PruneIn) -> PrunedOut:
     """Raw rows and states that are older than the monitor's retention; its signals stay. Runs do the same."""
     store = store_of(project)
     found = prune_monitor(project.settings, store, known(store, name).name, dry_run=body.dry_run)
     return PrunedOut(monitor=found.monitor, days=list(found.days), windows=found.windows, rolled=found.rolled)
+
+
+def _rolled(check: str, one: Rolled) -> RolledOut:
+    return RolledOut(
+        start=one.start, end=one.end, rows=one.rows, parts=len(one.parts), missing=one.missing, stored=one.stored,
+        signals=[RolledSignalOut.model_validate(signal_json(check, signal)) for signal in one.signals],
+    )  # fmt: skip

@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("DELETE", "/monitors/{name}"): (frozenset({"admin"}), None),
     ("GET", "/monitors/{name}/contract"): (EVALUATORS, None),
     ("GET", "/monitors/{name}/explanation"): (READERS, None),
+    ("GET", "/monitors/{name}/rollups"): (READERS, None),
     ("POST", "/monitors/{name}/prune"): (EVALUATORS, {}),
     ("GET", "/monitors/{name}/windows"): (READERS, None),
     ("GET", "/monitors/{name}/signals"): (READERS, None),

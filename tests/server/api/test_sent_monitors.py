@@ -83,6 +83,15 @@ def test_from_the_file_to_the_removal(there: Any, remotely: Any, tmp_path: Path)
     status, _, err = remotely("monitor", "explain", "talk", "2030-01-01")
     assert status == 2 and "no window of 'talk'" in err
 
+    asked = ("monitor", "history", "talk", "--check", "operational", "--key", "rows", "--level", "week", "--json")
+    status, out, _ = remotely(*asked, by="viewer")
+    (rolled,) = api.roll("talk", "week", settings=settings)
+    rows = next(signal for signal in rolled.signals if signal.key == "rows")
+    assert [(one["start"], one["estimate"]) for one in json.loads(out)] == [
+        ("2026-04-27T00:00Z", rows.estimate.to_json())
+    ], "as without a server"
+    assert remotely("monitor", "history", "talk", "--level", "hour")[0] == 2
+
     status, _, err = remotely("monitor", "contract", "talk", "--out", "made.yaml")
     assert status == 0 and "expectations" in err, err
     assert (tmp_path / "client" / "made.yaml").read_text() == api.contract("talk", settings=settings).text()

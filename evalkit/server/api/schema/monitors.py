@@ -129,6 +129,30 @@ class ExplainedOut(Out):
     signals: list[SignalOut]
 
 
+class RolledSignalOut(Out):
+    """One estimate of a longer window; `slice` is empty for all rows."""
+
+    check: str
+    key: str
+    slice: str
+    estimate: dict[str, Any]
+    verdict: str
+    reason: str
+    samples: list[str]
+
+
+class RolledOut(Out):
+    """A longer window ``[start, end)`` that is made of the monitor's own."""
+
+    start: int
+    end: int
+    rows: int = Field(description="Of the windows that were counted.")
+    parts: int = Field(description="Windows that it is made of.")
+    missing: int = Field(description="Windows with rows whose states are gone.")
+    stored: bool = Field(description="Rolled up before states were dropped.")
+    signals: list[RolledSignalOut]
+
+
 class PruneIn(In):
     """What to drop."""
 
