@@ -91,6 +91,8 @@ class MonitorStore:
                     digest=definition.digest, actor=actor, text="", folder="", origin="",
                 )  # fmt: skip
                 session.add(known)
+            elif what == "unchanged" and known.folder != str(definition.folder):
+                what = "changed"  # its files are others
             known.text, known.folder, known.origin = definition.text, str(definition.folder), definition.origin
             if what != "unchanged":
                 facts = {"monitor": definition.name, "change": what, "digest": definition.digest}

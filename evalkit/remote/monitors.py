@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evalkit.monitoring.api import Applied, Explained
 from evalkit.monitoring.cadence import parse_moment
 from evalkit.monitoring.checks.base import Signal
-from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.records import MonitorRecord, StoredSignal, WindowRecord
-from evalkit.monitoring.retention import Pruned
-from evalkit.monitoring.rollup import Rolled
-from evalkit.monitoring.sent import gather
 from evalkit.remote.client import Client, made, quoted
-from evalkit.reports.contract import Contract
 from metrics.base import Estimate
+
+if TYPE_CHECKING:
+    from evalkit.monitoring.api import Applied, Explained
+    from evalkit.monitoring.definition import Definition
+    from evalkit.monitoring.retention import Pruned
+    from evalkit.monitoring.rollup import Rolled
+    from evalkit.reports.contract import Contract
 
 _PAGE, _FEW = 1000, 100
 
@@ -30,6 +31,9 @@ def list_monitors() -> list[tuple[MonitorRecord, WindowRecord | None]]:
 def apply(path: str | Path) -> Applied:
     """Send a monitor's file, with the texts that it names, to be made or changed on the server."""
     from evalkit.jobs.schedules import Schedule
+    from evalkit.monitoring.api import Applied
+    from evalkit.monitoring.definition import Definition
+    from evalkit.monitoring.sent import gather
 
     given = Definition.load(path)
     body = {"text": given.text, "files": gather(given)}
@@ -44,6 +48,8 @@ def apply(path: str | Path) -> Applied:
 
 def definition(name: str) -> Definition:
     """A monitor as it was last applied; its files are the server's."""
+    from evalkit.monitoring.definition import Definition
+
     told = Client.from_environment().get(_path(name))
     return Definition.from_text(told["text"], Path.cwd(), origin=name)
 
@@ -55,11 +61,15 @@ def remove(name: str) -> None:
 
 def contract(name: str) -> Contract:
     """Have the server derive a data contract from the windows that a monitor has learnt from so far."""
+    from evalkit.reports.contract import Contract
+
     return Contract.parse(Client.from_environment().get(f"{_path(name)}/contract")["text"], f"contract of {name}")
 
 
 def explain(name: str, window: str) -> list[Explained]:
     """What is behind the windows that hold a moment: one entry for each cadence of the monitor."""
+    from evalkit.monitoring.api import Explained
+
     client = Client.from_environment()
     monitor = _monitor(client.get(_path(name)))
     found = []
@@ -72,6 +82,8 @@ def explain(name: str, window: str) -> list[Explained]:
 
 def prune(name: str | None = None, *, dry_run: bool = False) -> list[Pruned]:
     """Drop raw rows and states that are older than monitors keep them; of all monitors unless one is named."""
+    from evalkit.monitoring.retention import Pruned
+
     client = Client.from_environment()
     names = [name] if name is not None else [item["name"] for item in client.items("/monitors", limit=_PAGE)]
     return [made(Pruned, client.send("POST", f"{_path(one)}/prune", {"dry_run": dry_run})) for one in names]
@@ -130,6 +142,8 @@ def roll(
     name: str, level: str, *, check: str = "operational", since: str | None = None, until: str | None = None
 ) -> list[Rolled]:
     """Signals of a check over longer windows (``day``, ``week``, ``month``); what they are made of is not told."""
+    from evalkit.monitoring.rollup import Rolled
+
     query = {"level": level, "check": check, "since": since, "until": until, "limit": _FEW}
     return [
         made(Rolled, {**item, "parts": (), "signals": tuple(_signal(one) for one in item["signals"])})

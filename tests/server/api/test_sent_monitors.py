@@ -71,6 +71,9 @@ def test_from_the_file_to_the_removal(there: Any, remotely: Any, tmp_path: Path)
     assert here.folder.parent == kept and (here.folder / "rules" / "contract.yaml").read_text() == CONTRACT
     assert [folder.name for folder in kept.iterdir()] == [here.folder.name], "the same files are kept once"
 
+    (tmp_path / "client" / "rules" / "contract.yaml").write_text(CONTRACT + "freshness: 900h\n")
+    assert remotely("monitor", "apply", "monitor.yaml")[1].startswith("changed: talk"), "another contract"
+
     api.run("talk", now=START + 2 * DAY + 7_200_000, settings=settings)
     status, out, _ = remotely("monitor", "explain", "talk", "2026-05-01", "--json", by="viewer")
     (there_is,) = json.loads(out)
@@ -118,7 +121,8 @@ def test_from_the_file_to_the_removal(there: Any, remotely: Any, tmp_path: Path)
     assert remotely("monitor", "remove", "talk", "--yes", by="admin")[0] == 2
     told = [e for e in audit.export(there.project.engine) if e["kind"].startswith("monitor.")]
     assert [(e["kind"], e["actor"], e["facts"].get("change")) for e in told] == [
-        ("monitor.applied", "eva", "new"), ("monitor.applied", "eva", "changed"), ("monitor.removed", "eva", None),
+        ("monitor.applied", "eva", "new"), ("monitor.applied", "eva", "changed"), ("monitor.applied", "eva", "changed"),
+        ("monitor.removed", "eva", None),
     ]  # fmt: skip
     assert there.request("GET", "/audit/verify", "viewer").json()["intact"] is True
 
