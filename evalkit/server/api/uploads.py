@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,12 +26,9 @@ async def uploaded(request: Request, project: Project) -> AsyncIterator[Path]:
     """The body of a request as a file; how large it may be is the route's to say."""
     folder = project.settings.home / "submitted"
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".upload-", dir=folder)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as place:
+        path = Path(place) / "archive.zip"  # as messages call it
+        with path.open("wb") as out:
             async for block in request.stream():
                 out.write(block)
         yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -125,6 +125,8 @@ def test_an_archive_that_was_changed_is_refused(served: Any, remotely: Any, arch
     assert (status, name in err) == (2, True), err
     assert not served.project.registry.versions("taken")
     assert not list((served.project.settings.home / "submitted").glob(".*"))
+    broken = served.request("POST", "/imports", "evaluator", content=b"no zip", headers=_ZIP)
+    assert broken.status_code == 422 and broken.json()["message"].startswith("archive.zip is damaged"), broken.text
     odd = served.request("POST", "/imports?name=a%2Fb", "evaluator", content=b"x", headers=_ZIP)
     assert odd.status_code == 422
 
