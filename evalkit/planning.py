@@ -72,10 +72,11 @@ def plan(
     suite = Suite.load(path)
     with open_session(settings) as session:
         known = _known(session, model) if model else None
-        return _plan(suite, session, preset, known)
+        return plan_suite(suite, session, preset, known)
 
 
-def _plan(suite: Suite, session: Session, preset: str | None, known: tuple[str, Evaluation] | None) -> SuitePlan:
+def plan_suite(suite: Suite, session: Session, preset: str | None, known: tuple[str, Evaluation] | None) -> SuitePlan:
+    """Predict power, time and cost of a suite from an evaluation of an earlier version, given with its reference."""
     sources = read_sources(suite, session.registry, session.settings)
     sizes = {
         name: task_target(name, task, suite.spec, sources[name].data, preset)[0]

@@ -46,7 +46,7 @@ _COMMANDS = {
     "promote": "evalkit.cli.models:promote",
     "register": "evalkit.cli.models:register",
     "results": "evalkit.cli.portable:results",
-    "run-due": "evalkit.cli.monitor:run_due",
+    "run-due": "evalkit.cli.run_due:run_due",
     "server": "evalkit.cli.server:server",
     "show": "evalkit.cli.evaluation:show",
     "suite": "evalkit.cli.suites:suite",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from evalkit.cli.output import console, json_option, print_json
+from evalkit.remote import server_url
+
+if TYPE_CHECKING:
+    from metrics.base import MetricSpec
 
 
 @click.command(short_help="What can be measured.")
@@ -14,12 +20,9 @@ def metrics(name: str | None, as_json: bool) -> None:
     """List the metrics, or tell all about the one called NAME, its interval among it."""
     from dataclasses import asdict
 
-    import judges
     from evalkit.reports.serialise import to_json
-    from metrics.catalogue import catalogue, metric_class
 
-    judges.register_metrics()
-    specs = [metric_class(name).spec] if name else catalogue()
+    specs = _specs(name)
     if as_json:
         print_json(to_json(specs))
         return
@@ -41,3 +44,15 @@ def metrics(name: str | None, as_json: bool) -> None:
             cells = [spec.name, spec.measures, f"{low} to {high}", spec.direction]
             table.add_row(*cells, *([spec.interval] if wide else []))
     console().print(table)
+
+
+def _specs(name: str | None) -> list[MetricSpec]:
+    if server_url() is not None:
+        from evalkit.remote import catalogues
+
+        return catalogues.metrics(name)
+    import judges
+    from metrics.catalogue import catalogue, metric_class
+
+    judges.register_metrics()
+    return [metric_class(name).spec] if name else catalogue()

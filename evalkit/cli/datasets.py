@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 
 
 @click.group(short_help="Name and version the data that suites use.")
@@ -24,6 +25,8 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
     from evalkit import named_datasets
     from evalkit.reports.serialise import to_json
 
+    if server_url() is not None:
+        raise click.UsageError("a dataset is registered where it lies: run this on the server's machine")
     labels = {}
     for given in label:
         key, equals, value = given.partition("=")
@@ -42,10 +45,16 @@ def add(name: str, path: str, split: str, licence: str, label: tuple[str, ...], 
 @json_option
 def list_datasets(as_json: bool) -> None:
     """List registered datasets."""
-    from evalkit import named_datasets
     from evalkit.reports.serialise import to_json
 
-    records = named_datasets.list_datasets()
+    if server_url() is None:
+        from evalkit import named_datasets
+
+        records = named_datasets.list_datasets()
+    else:
+        from evalkit.remote import catalogues
+
+        records = catalogues.list_datasets()
     if as_json:
         print_json(to_json(records))
         return

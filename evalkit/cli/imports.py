@@ -74,16 +74,21 @@ def import_results(
 
 
 def _restore(archive: Path, name: str | None, as_json: bool) -> None:
-    from evalkit.portable.restore import restore
     from evalkit.remote import server_url
     from evalkit.reports.serialise import to_json
-    from evalkit.session import open_session
 
-    if server_url() is not None:
-        raise click.UsageError("an import writes the store's own tables: run it on the server's machine")
-    with open_session() as session:
-        found = restore(session, archive, name=name)
-        kept = session.settings.database_url
+    kept = server_url()
+    if kept is not None:
+        from evalkit.remote import catalogues
+
+        found = catalogues.restore(archive, name=name)
+    else:
+        from evalkit.portable.restore import restore
+        from evalkit.session import open_session
+
+        with open_session() as session:
+            found = restore(session, archive, name=name)
+            kept = session.settings.database_url
     if as_json:
         print_json(to_json(found))
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from evalkit.cli.output import console, json_option, note, print_json
+from evalkit.remote import server_url
 from metrics.errors import InputError
 
 
@@ -25,7 +26,12 @@ def check(path: str, preset: str | None, model: str | None, as_json: bool) -> No
     from evalkit import planning
     from evalkit.reports.serialise import to_json
 
-    plan = planning.plan(Path(path), preset=preset, model=model)
+    if server_url() is None:
+        plan = planning.plan(Path(path), preset=preset, model=model)
+    else:
+        from evalkit.remote import catalogues
+
+        plan = catalogues.plan(Path(path), preset=preset, model=model)
     if as_json:
         print_json(to_json(plan))
     else:

@@ -27,10 +27,11 @@ from metrics.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from evalkit.jobs.schedules import Schedule
     from evalkit.monitoring.scheduling import Job, Outcome
+    from evalkit.reports.contract import Contract
 
 __all__ = [
-    "Applied", "Explained", "apply", "backfill", "explain", "history", "jobs", "list_monitors", "pause", "prune",
-    "remove", "resume", "roll", "run", "run_due",
+    "Applied", "Explained", "apply", "backfill", "contract", "definition", "explain", "history", "jobs",
+    "list_monitors", "pause", "prune", "remove", "resume", "roll", "run", "run_due",
 ]  # fmt: skip
 
 
@@ -58,21 +59,40 @@ def apply(path: str | Path, *, schedule: bool = True, settings: Settings | None 
 
     With `schedule`, workers (``evalkit worker``) run it whenever windows become due; a paused monitor stays paused.
     """
+    found = Definition.load(path)
+    with open_store(settings) as (resolved, store):
+        return put(resolved, store, found, schedule=schedule)
+
+
+def put(settings: Settings, store: MonitorStore, given: Definition, *, schedule: bool = True) -> Applied:
+    """Make a monitor from what was read of it, or change the one of that name."""
     from registry.actors import intent
 
-    definition = Definition.load(path)
-    if definition.spec.contract is not None:
+    if given.spec.contract is not None:
         from evalkit.monitoring.contracts import load_contract
 
-        load_contract(definition)
-    with open_store(settings) as (resolved, store):
-        made, change = store.save(definition, intent().actor.name)
-        when = None
-        if schedule:
-            from evalkit.monitoring.scheduling import put_schedule
+        load_contract(given)
+    made, change = store.save(given, intent().actor.name)
+    when = None
+    if schedule:
+        from evalkit.monitoring.scheduling import put_schedule
 
-            when = put_schedule(resolved, definition)
-    return Applied(made, change, tuple(check.address for check in definition.checks), when)
+        when = put_schedule(settings, given)
+    return Applied(made, change, tuple(check.address for check in given.checks), when)
+
+
+def definition(name: str, *, settings: Settings | None = None) -> Definition:
+    """A monitor as it was last applied."""
+    with open_store(settings) as (_, store):
+        return store.definition(store.monitor(name))
+
+
+def contract(name: str, *, settings: Settings | None = None) -> Contract:
+    """Derive a data contract from the windows that a monitor has learnt from so far."""
+    from evalkit.monitoring.contracts import from_baseline
+
+    with open_store(settings) as (_, store):
+        return from_baseline(store, name)
 
 
 def pause(name: str, *, settings: Settings | None = None) -> MonitorRecord:
@@ -191,13 +211,20 @@ def roll(
 ) -> list[Rolled]:  # fmt: skip
     """Signals of a check over longer windows (``day``, ``week``, ``month``), from states alone: no row is read."""
     with open_store(settings) as (_, store):
-        monitor = store.monitor(name)
-        definition = store.definition(monitor)
-        number = _check_named(definition, check)
-        return roll_up(
-            store, monitor, definition.checks[number], level,
-            since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
-        )  # fmt: skip
+        return rolled(store, name, level, check, since=since, until=until)
+
+
+def rolled(
+    store: MonitorStore, name: str, level: str, check: str, *, since: str | None = None, until: str | None = None
+) -> list[Rolled]:
+    """Signals of a check of a store's monitor over longer windows."""
+    monitor = store.monitor(name)
+    found = store.definition(monitor)
+    number = _check_named(found, check)
+    return roll_up(
+        store, monitor, found.checks[number], level,
+        since=None if since is None else parse_moment(since), until=None if until is None else parse_moment(until),
+    )  # fmt: skip
 
 
 def prune(
@@ -218,20 +245,25 @@ def prune(
 
 def explain(name: str, window: str, *, settings: Settings | None = None) -> list[Explained]:
     """What is behind the windows that hold a moment: one entry for each cadence of the monitor."""
-    moment = parse_moment(window)
     with open_store(settings) as (_, store):
-        monitor = store.monitor(name)
-        cadences = {check.cadence.text: check.cadence for check in store.definition(monitor).checks}
-        found = []
-        for cadence in cadences.values():
-            start, _end = cadence.window(moment)
-            span = {"cadence": cadence.text, "since": start, "until": start + 1}
-            revisions = store.windows(monitor, revisions=True, **span)  # type: ignore[arg-type]
-            if revisions:
-                found.append(Explained(monitor, revisions, store.signals(monitor, **span)))  # type: ignore[arg-type]
-        if not found:
-            raise InputError(f"no window of '{name}' that holds {window} was computed; see `evalkit monitor history`")
-        return found
+        return explained(store, name, window)
+
+
+def explained(store: MonitorStore, name: str, window: str) -> list[Explained]:
+    """What is behind the windows of a monitor of a store that hold a moment."""
+    moment = parse_moment(window)
+    monitor = store.monitor(name)
+    cadences = {check.cadence.text: check.cadence for check in store.definition(monitor).checks}
+    found = []
+    for cadence in cadences.values():
+        start, _end = cadence.window(moment)
+        span = {"cadence": cadence.text, "since": start, "until": start + 1}
+        revisions = store.windows(monitor, revisions=True, **span)  # type: ignore[arg-type]
+        if revisions:
+            found.append(Explained(monitor, revisions, store.signals(monitor, **span)))  # type: ignore[arg-type]
+    if not found:
+        raise InputError(f"no window of '{name}' that holds {window} was computed; see `evalkit monitor history`")
+    return found
 
 
 @contextmanager

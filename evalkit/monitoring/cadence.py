@@ -16,6 +16,8 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _AGE = re.compile(r"^\s*(?P<number>\d+)\s*(?P<unit>s|min|m|h|d|w)\s*$")
 _UNITS = {"s": 1000, "m": 60_000, "min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
+_LONGEST = 36_500 * DAY_MS
+_YEARS = range(1970, 9000)
 _WORD = re.compile(
     r"^(?P<word>hour|day|week|month)(?:\s+at\s+(?P<at>\d{1,2}:\d{2}))?(?:\s+(?P<zone>[A-Za-z_+\-/0-9]+))?$"
 )
@@ -28,7 +30,10 @@ def parse_span(given: object) -> int:
     match = _AGE.match(given) if isinstance(given, str) else None
     if match is None:
         raise ValueError(f"expected a span such as 30m, 1h or 30d, got {given!r}")
-    return int(match["number"]) * _UNITS[match["unit"]]
+    span = int(match["number"][:20]) * _UNITS[match["unit"]]  # longer numbers are too long in any unit
+    if span > _LONGEST:
+        raise ValueError(f"expected a span of at most {_LONGEST // DAY_MS}d, got {given!r:.40}")
+    return span
 
 
 def utc_text(ms: int) -> str:
@@ -47,6 +52,8 @@ def parse_moment(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"'{text}' is no date or time; write 2026-05-01 or 2026-05-01T06:00Z") from None
+    if moment.year not in _YEARS:
+        raise InputError(f"'{text}' is no time of a window; years are {_YEARS[0]} to {_YEARS[-1]}")
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
@@ -93,7 +100,12 @@ class Cadence:
 
         if len(plain.split(" ")) != 5 or not croniter.is_valid(plain):
             raise ValueError(f"cannot read {plain!r}; expected {_FORMS}")
-        return cls(plain, "cron")
+        made = cls(plain, "cron")
+        try:
+            made.window(0)
+        except ValueError:
+            raise ValueError(f"{plain!r} never fires: there is no such day") from None
+        return made
 
     def window(self, moment: int) -> tuple[int, int]:
         """Start and end, UTC milliseconds, of the window that holds `moment`."""

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Engine, Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from evalkit.monitoring.checks.base import Signal, Verdict
+from evalkit.monitoring.checks.base import Signal
 from evalkit.monitoring.definition import Definition
 from evalkit.monitoring.levels import restate
 from evalkit.monitoring.records import ROLLED, MonitorRecord, StoredSignal, WindowRecord
 from evalkit.monitoring.states import States, pack, unpack
+from evalkit.monitoring.stored import monitor_record, signal_record, window_record
 from judges.base import Usage
-from metrics.base import Estimate
 from metrics.errors import InputError, did_you_mean
 from registry import audit
 from registry.actors import intent
@@ -55,9 +55,14 @@ class MonitorStore:
         """Where a monitor's files lie."""
         return self._home / "monitors" / monitor.id
 
+    def sent_folder(self, name: str) -> Path:
+        """Where files lie that clients have sent with a monitor."""
+        return self._home / "monitors" / "sent" / name
+
     def save(self, definition: Definition, actor: str) -> tuple[MonitorRecord, str]:
         """Make or change a monitor; returns it and ``new``, ``changed`` or ``unchanged``."""
         with writing(self.engine) as session:
+            audit.lock(session, self._workspace)
             row = session.scalar(self._named(definition.name))
             what = "new" if row is None else "unchanged" if row.digest == definition.digest else "changed"
             if row is None:
@@ -86,8 +91,13 @@ class MonitorStore:
                     digest=definition.digest, actor=actor, text="", folder="", origin="",
                 )  # fmt: skip
                 session.add(known)
+            elif what == "unchanged" and known.folder != str(definition.folder):
+                what = "changed"  # its files are others
             known.text, known.folder, known.origin = definition.text, str(definition.folder), definition.origin
-            return _monitor(row), what
+            if what != "unchanged":
+                facts = {"monitor": definition.name, "change": what, "digest": definition.digest}
+                self._tell(session, "monitor.applied", actor, facts)
+            return monitor_record(row), what
 
     def set_status(self, name: str, status: str) -> MonitorRecord:
         """Pause or resume a monitor; `InputError` where there is none of that name."""
@@ -98,17 +108,23 @@ class MonitorStore:
             if row.status != status:
                 row.status = status
                 kind, who = "monitor.paused" if status == PAUSED else "monitor.resumed", intent().actor.name
-                audit.append(session, kind, actor=who, name=name, facts={"monitor": name}, workspace=self._workspace)
-            return _monitor(row)
+                self._tell(session, kind, who, {"monitor": name})
+            return monitor_record(row)
 
     def remove(self, name: str) -> None:
         """Delete a monitor with all that was found and kept of it; a run that is under way fails at its next write."""
         monitor = self.monitor(name)
         with writing(self.engine) as session:
+            audit.lock(session, self._workspace)
             session.execute(delete(LeaseRow).where(LeaseRow.key == monitor.lease_key))
             ask_for_tags(session, session.get_one(MonitorRow, monitor.id))
             session.execute(delete(MonitorRow).where(MonitorRow.id == monitor.id))
+            self._tell(session, "monitor.removed", intent().actor.name, {"monitor": name, "digest": monitor.digest})
         shutil.rmtree(self.folder(monitor), ignore_errors=True)
+        shutil.rmtree(self.sent_folder(name), ignore_errors=True)
+
+    def _tell(self, session: Session, kind: str, actor: str, facts: Mapping[str, Any]) -> None:
+        audit.append(session, kind, actor=actor, name=facts["monitor"], facts=dict(facts), workspace=self._workspace)
 
     def monitors(self) -> list[MonitorRecord]:
         """All monitors, by name."""
@@ -116,7 +132,7 @@ class MonitorStore:
             found = session.scalars(
                 select(MonitorRow).where(MonitorRow.workspace == self._workspace).order_by(MonitorRow.name)
             )
-            return [_monitor(row) for row in found]
+            return [monitor_record(row) for row in found]
 
     def monitor(self, name: str) -> MonitorRecord:
         """A monitor by name; `InputError` with the closest known one."""
@@ -125,7 +141,7 @@ class MonitorStore:
             if row is None:
                 known = [item.name for item in self.monitors()]
                 raise InputError(f"there is no monitor '{name}'{did_you_mean(name, known)}; see `evalkit monitor list`")
-            return _monitor(row)
+            return monitor_record(row)
 
     def definition(self, monitor: MonitorRecord) -> Definition:
         """The monitor as it was last applied."""
@@ -158,7 +174,7 @@ class MonitorStore:
                 row.first_event = first if row.first_event is None else min(row.first_event, first)
                 row.last_event = last if row.last_event is None else max(row.last_event, last)
                 self._mark_late(session, monitor.id, np.sort(moments))
-            return _monitor(row)
+            return monitor_record(row)
 
     def _mark_late(self, session: Session, monitor_id: str, moments: NDArray[np.int64]) -> None:
         touched = session.scalars(
@@ -180,7 +196,7 @@ class MonitorStore:
         if not revisions:
             wanted = wanted.where(WindowRow.newest)
         with reading(self.engine) as session:
-            return [_window(row) for row in session.scalars(wanted.order_by(WindowRow.start, WindowRow.revision))]
+            return [window_record(row) for row in session.scalars(wanted.order_by(WindowRow.start, WindowRow.revision))]
 
     def _windows(
         self, monitor: MonitorRecord, cadence: str | None, since: int | None, until: int | None
@@ -232,7 +248,7 @@ class MonitorStore:
                     session.add(self._signal_row(monitor, row, check, signal, place))
                     place += 1
             restate(session, monitor.id, window.cadence, window.start)
-            return _window(row)
+            return window_record(row)
 
     def settle(self, window: WindowRecord, *, token: str) -> None:
         """The late rows of a window changed nothing."""
@@ -318,7 +334,7 @@ class MonitorStore:
             wanted = wanted.where(SignalRow.start < until)
         with reading(self.engine) as session:
             rows = [row for row in session.scalars(wanted) if row.window_id in windows]
-        return [StoredSignal(row.check, windows[row.window_id], _signal(row)) for row in rows]
+        return [StoredSignal(row.check, windows[row.window_id], signal_record(row)) for row in rows]
 
     def spent_since(self, monitor: MonitorRecord, moment: int) -> Usage:
         """What the monitor's judges have cost in windows that were computed since a moment."""
@@ -346,7 +362,7 @@ class MonitorStore:
         having = select(WindowStateRow.window_id).where(WindowStateRow.window_id == WindowRow.id).exists()
         wanted = self._windows(monitor, None, None, None).where(WindowRow.end <= ended, having)
         with reading(self.engine) as session:
-            return [_window(row) for row in session.scalars(wanted.order_by(WindowRow.start, WindowRow.revision))]
+            return [window_record(row) for row in session.scalars(wanted.order_by(WindowRow.start, WindowRow.revision))]
 
     def forget_states(self, windows: Sequence[WindowRecord], *, token: str) -> None:
         """Remove the states of windows; their signals stay."""
@@ -374,24 +390,3 @@ def states_digest(states: States) -> str:
 
 def _content_digest(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def _monitor(row: MonitorRow) -> MonitorRecord:
-    return MonitorRecord(
-        row.id, row.name, row.status, row.model, row.digest, row.source_digest, dict(row.watermark), row.reads,
-        row.first_event, row.last_event, dict(row.refused),
-    )  # fmt: skip
-
-
-def _window(row: WindowRow) -> WindowRecord:
-    return WindowRecord(
-        row.id, row.cadence, row.start, row.end, row.revision, row.status, row.rows, row.late, row.version_digest,
-        list(row.notes), dict(row.usage), row.contract, row.finished_at, row.newest,
-    )  # fmt: skip
-
-
-def _signal(row: SignalRow) -> Signal:
-    verdict: Verdict = row.verdict  # type: ignore[assignment]
-    return Signal(
-        row.key, row.slice, Estimate.from_json(row.record), verdict, row.reason, tuple(row.samples), row.p_value
-    )

@@ -35,3 +35,14 @@ def chosen() -> ModuleType:
     from evalkit.remote import work
 
     return work
+
+
+def chosen_monitors() -> ModuleType:
+    """What the commands on monitors call: `evalkit.monitoring.api`, or its like for the server that is named."""
+    if server_url() is None:
+        from evalkit.monitoring import api
+
+        return api
+    from evalkit.remote import monitors
+
+    return monitors

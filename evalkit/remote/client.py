@@ -96,11 +96,12 @@ class Client:
         more: dict[str, Any] = {} if body is None else {"json": body}
         return self._send(method, path, params=query, **more)
 
-    def upload(self, path: str, file: Path) -> Any:
+    def upload(self, path: str, file: Path, **query: Any) -> Any:
         """Send a file."""
         with file.open("rb") as stream:
             headers = {"Content-Type": "application/zip", "Content-Length": str(file.stat().st_size)}
-            return self._send("POST", path, data=stream, headers=headers, timeout=_UPLOAD_SECONDS)
+            given = {key: value for key, value in query.items() if value is not None}
+            return self._send("POST", path, params=given, data=stream, headers=headers, timeout=_UPLOAD_SECONDS)
 
     def _send(self, method: str, path: str, **more: Any) -> Any:
         import requests

@@ -108,7 +108,12 @@ class Contract(_Strict):
             raise InputError(f"{path}: there is no such contract; `evalkit monitor contract` writes one") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-        document = read_yaml(text, str(path))
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> Self:
+        """Read a contract from the text of a file; `origin` is its name in errors."""
+        document = read_yaml(text, origin)
         if not isinstance(document.value, dict):
             raise document.error((), "a contract is a mapping that starts with `contract: <name>`")
         try:

@@ -230,7 +230,7 @@ def test_acknowledge_silence_and_their_traces(local: Any):
     local.run(13)
     assert [one["event"] for one in messages(local)[told:] if not one["slice"]] == ["opened"]
     kinds = [entry["kind"] for entry in audit.export(connect(local.settings.database_url))]
-    assert kinds == ["alert.acknowledged", "alert.silenced", "alert.unsilenced"]
+    assert kinds == ["monitor.applied", "alert.acknowledged", "alert.silenced", "alert.unsilenced"]
     with pytest.raises(InputError, match="reason"):
         alerts.acknowledge(second.id, "  ")
     with pytest.raises(InputError, match="no alert"):

@@ -252,7 +252,7 @@ def test_the_receipt_holds_no_id_and_the_audit_is_intact(project: Any):
     made = forget(PERSON, settings=project.settings, now=START + 2 * DAY + 2 * HOUR)
     engine = connect(project.settings.database_url)
     upgrade(engine)
-    entries = list(export(engine))
+    entries = [entry for entry in export(engine) if entry["kind"] != "monitor.applied"]
     assert [entry["kind"] for entry in entries] == ["erasure"]
     assert entries[0]["hash"] == made.receipt
     assert entries[0]["facts"] == {"erasure": made.id, "subject": made.subject, "left": 0, "counts": dict(made.counts)}
@@ -295,7 +295,8 @@ def test_an_interrupted_erasure_is_continued(local: Any, monkeypatch: pytest.Mon
     assert local.values("operational", "latency") == [(1.0, 36)] * 2
     assert list((local.settings.home / FOLDER).iterdir()) == []
     engine = connect(local.settings.database_url)
-    assert [entry["facts"]["erasure"] for entry in export(engine)] == [made.id]
+    receipts = [entry["facts"] for entry in export(engine) if entry["kind"] == "erasure"]
+    assert [facts["erasure"] for facts in receipts] == [made.id]
     engine.dispose()
 
 

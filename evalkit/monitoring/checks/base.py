@@ -142,6 +142,27 @@ class Tools(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a check needs beside a window's rows, so that a server can tell whether it takes it from a client.
+
+    Attributes:
+        judges: files of judges below the monitor's folder.
+        tables: table files below it.
+        folders: what else lies below it, in words: images, weights.
+        models: models that are asked or loaded, by name.
+        watched: whether the watched model is asked, or whatever its suite names.
+        variables: environment variables that a model is handed.
+    """
+
+    judges: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    watched: bool = False
+    variables: tuple[str, ...] = ()
+
+
 class Check(ABC):
     """A check of a monitor. Subclasses write `measure` and `signals`, and a pydantic model of their settings.
 
@@ -190,6 +211,11 @@ class Check(ABC):
 
     version: ClassVar[int] = 1
     """Raised when its states change their meaning."""
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs beside the rows."""
+        return Needs()
 
     @abstractmethod
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:

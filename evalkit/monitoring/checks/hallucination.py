@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from evalkit.monitoring.cadence import DAY_MS
-from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools, Verdict
+from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Needs, Signal, Tools, Verdict
 from evalkit.monitoring.fields import CHANCE
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sampling import Rows, draw, share_of_day, strata_of
@@ -30,6 +30,7 @@ from metrics.statistics.post_stratified import two_stage_rate
 from metrics.statistics.rows import Quantity, estimate
 from metrics.statistics.two_phase import Drawn, two_phase_mean
 from registry.digests import digest
+from registry.judged import JUDGE_FILES
 
 RATE, EMBEDDED, JUDGED, CLAIMS = "hallucination", "embedded", "judge", "claim_rate"
 LABEL_CHANCE = "label_chance"
@@ -94,6 +95,14 @@ class Hallucination(Check):
     def identity(self) -> str:
         """Labels with a chance of their own make states of another kind."""
         return digest({"check": super().identity, "labels": CHANCE}) if self._drawn_unequally else super().identity
+
+    @property
+    def needs(self) -> Needs:
+        """The judge, where there is one, and the model that it asks."""
+        judge, models = self._given.judge, (self._given.model,) if self._given.model else ()
+        if judge is None:
+            return Needs()
+        return Needs((judge,) if judge.endswith(JUDGE_FILES) else (), models=models, watched=judge == "suite")
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Verdicts of every stage on a sample of the rows."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools, Verdict
+from evalkit.monitoring.checks.base import Beside, Check, Measured, Needs, Signal, Tools, Verdict
 from evalkit.monitoring.fields import IMAGE
 from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.sampling import Rows
@@ -70,6 +70,11 @@ class Images(Check):
         self._fewest = self._given.minimum or monitor.minimum
         if monitor.source.columns.image is None:
             raise InputError("images are read by reference; name the field with `columns: {image: …}`")
+
+    @property
+    def needs(self) -> Needs:
+        """The images themselves, and what they are compared with."""
+        return Needs(folders=("images below `root`",))
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Features of a sample of the images, and how they compare with the reference images."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Signal, Tools
+from evalkit.monitoring.checks.base import SHOWN_SAMPLES, Beside, Check, Measured, Needs, Signal, Tools
 from evalkit.monitoring.fields import NATS, TOKENS
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.sampling import Drawn
@@ -58,6 +58,14 @@ class Perplexity(Check):
             raise InputError("perplexity needs a `model:`, or `columns: {logprobs: …}` with what the server logged")
         if self._given.of != "output":
             raise InputError("logged log-probabilities are those of outputs; `of: prompt` needs a `model:`")
+
+    @property
+    def needs(self) -> Needs:
+        """The model that reads, unless likelihoods were logged."""
+        model = self._given.model
+        if model is None or model.startswith("hf:"):
+            return Needs(models=() if model is None else (model,))
+        return Needs(folders=(f"the model '{model}'",))
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Nats, tokens and bytes of a sample, or of all rows where they were logged."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
-from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
+from evalkit.monitoring.checks.base import Beside, Check, Measured, Needs, Signal, Tools
 from evalkit.monitoring.checks.scorers import SCORERS, score_rows
 from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.spec import CheckSpec, Columns, MonitorSpec, Strict
@@ -39,6 +39,12 @@ def refuse_other_model(given: dict[str, Any]) -> dict[str, Any]:
     if "call" in given:
         raise ValueError("`call` names another model; the one that the monitor watches is asked")
     return given
+
+
+def handed_over(generate: Mapping[str, Any]) -> tuple[str, ...]:
+    """Environment variables that settings of a model hand to it."""
+    named = generate.get("env") or []
+    return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
 
 
 class _Settings(Strict):
@@ -76,9 +82,11 @@ class Probes(Check):
         for name in self._given.of:
             if name not in _SCORES:
                 raise InputError(f"no score '{name}'{did_you_mean(name, _SCORES)}; known are {', '.join(_SCORES)}")
-        self._prompts = counterfactual_prompts(self._groups(), self._given.templates)
-        if (asked := len(self._prompts) * self._given.repeats) > _MOST_PROMPTS:
+        groups = self._groups()
+        variants = sum(len(words) for words in groups.values())
+        if (asked := variants * len(self._given.templates) * self._given.repeats) > _MOST_PROMPTS:
             raise InputError(f"{asked:,} probes for each window; at most {_MOST_PROMPTS:,} are asked")
+        self._prompts = counterfactual_prompts(groups, self._given.templates)
 
     def _groups(self) -> Words:
         given = self._given.groups
@@ -97,6 +105,11 @@ class Probes(Check):
         """Digest of the prompts too, which may be shipped ones."""
         asked = [prompt.prompt for prompt in self._prompts]
         return digest({"check": super().identity, "prompts": asked})
+
+    @property
+    def needs(self) -> Needs:
+        """The model that is asked."""
+        return Needs(watched=True, variables=handed_over(self._given.generate))
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Ask the model and score its answers; the rows of the window only say which window it is."""

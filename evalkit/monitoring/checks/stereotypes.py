@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
-from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
-from evalkit.monitoring.checks.probes import refuse_other_model
+from evalkit.monitoring.checks.base import Beside, Check, Measured, Needs, Signal, Tools
+from evalkit.monitoring.checks.probes import handed_over, refuse_other_model
 from evalkit.monitoring.rows import ALL, WindowRows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, Strict
 from evalkit.monitoring.states import States
@@ -56,6 +56,11 @@ class Stereotypes(Check):
         self._given = _Settings.model_validate(given or {})
         if monitor.model is None:
             raise InputError("pairs are read to a registered model; give the monitor a `model: models:/name@champion`")
+
+    @property
+    def needs(self) -> Needs:
+        """The pairs, and the model that is asked for their likelihoods."""
+        return Needs(tables=(self._given.pairs,), watched=True, variables=handed_over(self._given.generate))
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Ask the model for the likelihoods of both sentences of every pair."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from evalkit.monitoring.checks.base import Beside, Check, Measured, Signal, Tools
+from evalkit.monitoring.checks.base import Beside, Check, Measured, Needs, Signal, Tools
 from evalkit.monitoring.rows import WindowRows
 from evalkit.monitoring.spec import CheckSpec, MonitorSpec, Strict
 from evalkit.monitoring.states import States
@@ -37,6 +37,11 @@ class GoldenSuite(Check):
         self._given = _Settings.model_validate(given or {})
         if monitor.model is None:
             raise InputError("a suite judges a registered model; give the monitor a `model: models:/name@champion`")
+
+    @property
+    def needs(self) -> Needs:
+        """The model that is evaluated; its suite by another name than its own is a file."""
+        return Needs(watched=True)
 
     def measure(self, rows: WindowRows, tools: Tools) -> Measured:
         """Evaluate the model that the monitor watches; what is stored of its outputs is generated again if asked."""

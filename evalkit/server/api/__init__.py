@@ -10,15 +10,18 @@ from fastapi import APIRouter
 from evalkit.server.api import (
     alerts,
     audit,
+    catalogues,
     comparisons,
     decisions,
     erasures,
     evaluations,
+    imports,
     jobs,
     judges,
     labelling,
     machine,
     models,
+    monitor_files,
     monitors,
     overview,
     policies,
@@ -40,6 +43,7 @@ for part in (
     policies.router,
     judges.router,
     monitors.router,
+    monitor_files.router,
     alerts.router,
     samples.router,
     comparisons.router,
@@ -54,6 +58,8 @@ for part in (
     webhooks.router,
     users.router,
     machine.router,
+    catalogues.router,
+    imports.router,
 ):
     router.include_router(part)
 

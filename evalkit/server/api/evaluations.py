@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +17,7 @@ from evalkit.server.api.project import InProject
 from evalkit.server.api.routes import UploadRoute, new_router
 from evalkit.server.api.schema import Cursor, Key, Limit, MetricQuery, ModelName, Page, TaskQuery, VersionName
 from evalkit.server.api.schema.evaluations import EstimateOut, EvaluationOut, WorkIn, WorkOut
+from evalkit.server.api.uploads import ZIP_BODY, uploaded
 from evalkit.server.identity import needs
 from metrics.errors import InputError
 from registry import audit
@@ -39,12 +38,7 @@ Of = Annotated[str | None, Query(alias="slice", max_length=500, description="All
     status_code=201,
     summary="Submit an evaluation",
     responses={200: {"model": EvaluationOut, "description": "This bundle was submitted already."}},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
-        }
-    },
+    openapi_extra=ZIP_BODY,
 )
 async def submit(
     request: Request, response: Response, project: InProject, actor: Annotated[Actor, Evaluates]
@@ -54,17 +48,8 @@ async def submit(
     Digests are compared with the server's own, estimates are computed anew from the scores and states, and the
     submitter is recorded. Sending the same bundle again changes nothing.
     """
-    folder = project.settings.home / "submitted"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".upload-", dir=folder)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            async for block in request.stream():
-                out.write(block)
+    async with uploaded(request, project) as path:
         made, new, missing = await run_in_threadpool(_take, project, path, actor)
-    finally:
-        path.unlink(missing_ok=True)
     if not new:
         response.status_code = 200
     return EvaluationOut.of(made, missing)

@@ -64,17 +64,17 @@ Moment = Annotated[str | None, Query(max_length=40, description="As `2026-05-01`
 @router.get("/monitors", dependencies=[Anybody], summary="Monitors, by name")
 def list_monitors(project: InProject, cursor: Cursor = None, limit: Limit = 100) -> Page[MonitorOut]:
     """Each with its newest window."""
-    store = _store(project)
+    store = store_of(project)
     items, following = paging.cut(store.monitors(), cursor, limit)
-    return Page(items=[_told(store, one) for one in items], next=following)
+    return Page(items=[shown_monitor(store, one) for one in items], next=following)
 
 
 @router.get("/monitors/{name}", dependencies=[Anybody], summary="One monitor")
 def get_monitor(project: InProject, name: Name) -> MonitorOut:
     """With the text of its file."""
-    store = _store(project)
-    monitor = _known(store, name)
-    return _told(store, monitor, text=store.definition(monitor).text)
+    store = store_of(project)
+    monitor = known(store, name)
+    return shown_monitor(store, monitor, text=store.definition(monitor).text)
 
 
 @router.get("/monitors/{name}/windows", dependencies=[Anybody], summary="Windows of a monitor, oldest first")
@@ -83,9 +83,9 @@ def list_windows(
     limit: Limit = 200,
 ) -> Page[WindowOut]:  # fmt: skip
     """The newest revision of each; those that begin in ``[since, until)``."""
-    store = _store(project)
-    items, following = paging.cut(store.windows(_known(store, name), **_span(since, until)), cursor, limit)
-    return Page(items=[_window(one) for one in items], next=following)
+    store = store_of(project)
+    items, following = paging.cut(store.windows(known(store, name), **_span(since, until)), cursor, limit)
+    return Page(items=[shown_window(one) for one in items], next=following)
 
 
 @router.get("/monitors/{name}/signals", dependencies=[Anybody], summary="Signals of a monitor, oldest first")
@@ -97,17 +97,17 @@ def list_signals(
     since: Moment = None, until: Moment = None, cursor: Cursor = None, limit: Limit = 200,
 ) -> Page[SignalOut]:  # fmt: skip
     """Of the newest revisions of windows; `slice=` with nothing behind it asks for all rows."""
-    store = _store(project)
-    found = store.signals(_known(store, name), check=check, key=key, slice_=slice_, **_span(since, until))
+    store = store_of(project)
+    found = store.signals(known(store, name), check=check, key=key, slice_=slice_, **_span(since, until))
     items, following = paging.cut(found, cursor, limit)
-    return Page(items=[_signal(one) for one in items], next=following)
+    return Page(items=[shown_signal(one) for one in items], next=following)
 
 
 @router.get("/monitors/{name}/jobs", dependencies=[Anybody], summary="Schedule of a monitor, and its latest firings")
 def get_jobs(project: InProject, name: Name, limit: Limit = 20) -> JobOut:
     """Firings with the newest first; `outcome` is null while one is under way."""
-    store = _store(project)
-    _known(store, name)
+    store = store_of(project)
+    known(store, name)
     (job,) = scheduling.jobs(project.settings, store, name)
     latest = history(project.engine, schedule=scheduling.schedule_name(name), limit=limit)
     return JobOut.model_validate({**scheduling.job_json(job), "firings": latest})
@@ -116,8 +116,8 @@ def get_jobs(project: InProject, name: Name, limit: Limit = 20) -> JobOut:
 @router.post("/monitors/{name}/run", status_code=202, summary="Run a monitor now")
 def run_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> QueuedOut:
     """Queue a run for whichever worker is free; ``/jobs`` says what comes of it. A paused monitor is not run."""
-    store = _store(project)
-    if _known(store, name).status == PAUSED:
+    store = store_of(project)
+    if known(store, name).status == PAUSED:
         raise ConflictError(f"the monitor '{name}' is paused; `evalkit monitor resume {name}` first")
     key = scheduling.trigger(project.settings, store, name)
     return QueuedOut(key=key, workers=sum(one.alive for one in workers(project.engine)))
@@ -127,18 +127,18 @@ def run_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(
 def pause_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
     """Until it is resumed; what it found stays."""
     del actor
-    store = _store(project)
-    _known(store, name)
-    return _told(store, scheduling.pause(project.settings, store, name))
+    store = store_of(project)
+    known(store, name)
+    return shown_monitor(store, scheduling.pause(project.settings, store, name))
 
 
 @router.post("/monitors/{name}/resume", summary="Run a monitor by itself again")
 def resume_monitor(project: InProject, name: Name, actor: Annotated[Actor, Depends(needs(EVALUATOR))]) -> MonitorOut:
     """Windows of the pause are computed with the next run."""
     del actor
-    store = _store(project)
-    _known(store, name)
-    return _told(store, scheduling.resume(project.settings, store, name))
+    store = store_of(project)
+    known(store, name)
+    return shown_monitor(store, scheduling.resume(project.settings, store, name))
 
 
 @router.post("/monitors/{name}/backfills", status_code=202, summary="Compute the windows of a range")
@@ -146,7 +146,7 @@ def backfill_monitor(
     project: InProject, name: Name, body: BackfillIn, actor: Annotated[Actor, Depends(needs(EVALUATOR))]
 ) -> QueuedOut:
     """Queue those that are missing, or that an older version of the monitor computed, for whichever worker is free."""
-    monitor = _known(_store(project), name)
+    monitor = known(store_of(project), name)
     if body.end <= body.start:
         raise InputError(f"the range ends ({body.end}) before it begins ({body.start}); both are UTC milliseconds")
     facts = {"monitor": name, "start": body.start, "end": body.end, "again": body.again}
@@ -160,7 +160,7 @@ def backfill_monitor(
 @router.get("/monitors/{name}/backfills", dependencies=[Anybody], summary="Backfills of a monitor, newest first")
 def list_backfills(project: InProject, name: Name, cursor: Cursor = None, limit: Limit = 50) -> Page[BackfillOut]:
     """What came of those that were queued; `outcome` is null while one waits or is under way."""
-    monitor = _known(_store(project), name)
+    monitor = known(store_of(project), name)
     query = select(OutboxRow).where(
         OutboxRow.workspace == DEFAULT_WORKSPACE, OutboxRow.kind == BACKFILL,
         OutboxRow.body["monitor_id"].as_string() == monitor.id,
@@ -177,11 +177,13 @@ def _backfill(row: OutboxRow) -> BackfillOut:
     )  # fmt: skip
 
 
-def _store(project: Project) -> MonitorStore:
+def store_of(project: Project) -> MonitorStore:
+    """The monitors of the server."""
     return MonitorStore(project.engine, project.settings.home)
 
 
-def _known(store: MonitorStore, name: str) -> MonitorRecord:
+def known(store: MonitorStore, name: str) -> MonitorRecord:
+    """A monitor by name; an unknown one raises `NotFoundError`."""
     for monitor in store.monitors():
         if monitor.name == name:
             return monitor
@@ -195,20 +197,23 @@ def _span(since: str | None, until: str | None) -> dict[str, Any]:
     }
 
 
-def _told(store: MonitorStore, monitor: MonitorRecord, text: str | None = None) -> MonitorOut:
+def shown_monitor(store: MonitorStore, monitor: MonitorRecord, text: str | None = None) -> MonitorOut:
+    """A monitor as the API shows it."""
     newest = next(reversed(store.windows(monitor)), None)
     return MonitorOut(
         id=monitor.id, name=monitor.name, status=monitor.status, model=monitor.model, digest=monitor.digest,
         first_event=monitor.first_event, last_event=monitor.last_event, refused=dict(monitor.refused),
-        window=None if newest is None else _window(newest), text=text,
+        window=None if newest is None else shown_window(newest), text=text,
     )  # fmt: skip
 
 
-def _window(window: WindowRecord) -> WindowOut:
+def shown_window(window: WindowRecord) -> WindowOut:
+    """A window as the API shows it."""
     return WindowOut.model_validate(window)
 
 
-def _signal(stored: StoredSignal) -> SignalOut:
+def shown_signal(stored: StoredSignal) -> SignalOut:
+    """A signal as the API shows it."""
     signal = stored.signal
     return SignalOut(
         window=stored.window.id, start=stored.window.start, end=stored.window.end, check=stored.check, key=signal.key,

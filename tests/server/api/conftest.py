@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fastapi.testclient import TestClient
 
 from evalkit.bundles.manifest import MANIFEST, Manifest
 from evalkit.bundles.pack import pack
+from evalkit.cli.app import run
 from evalkit.config import Settings
 from evalkit.project import Project
 from evalkit.runner.plan import EvaluationPlan, plan_evaluation
@@ -186,3 +188,31 @@ def archive() -> type[Archive]:
 def project_files() -> Any:
     """Writes a suite, its data and outputs into a folder."""
     return write_project
+
+
+@pytest.fixture
+def remotely(served: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command against the server, as a role; returns its status and what it wrote."""
+    from evalkit.remote.client import Client
+
+    role = ["evaluator"]
+
+    def call(self: Client, method: str, path: str, **more: Any) -> Any:
+        given = {name: more[name] for name in ("json", "params") if name in more}
+        if "data" in more:  # a file
+            given |= {"content": more["data"].read(), "headers": more["headers"]}
+        answer = served.request(method, path, role[0], "eva", **given)
+        told = SimpleNamespace(ok=answer.is_success, status_code=answer.status_code, json=answer.json)
+        return self._read(told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Client, "_send", call)
+    monkeypatch.setenv("EVALKIT_SERVER", "http://server.example.org")
+
+    def command(*arguments: str, by: str = "evaluator") -> tuple[int, str, str]:
+        role[0] = by
+        capsys.readouterr()
+        status = run(list(arguments))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return command

@@ -48,6 +48,12 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/judges"): (READERS, None),
     ("GET", "/monitors"): (READERS, None),
     ("GET", "/monitors/{name}"): (READERS, None),
+    ("PUT", "/monitors/{name}"): (EVALUATORS, {"text": "monitor: x"}),
+    ("DELETE", "/monitors/{name}"): (frozenset({"admin"}), None),
+    ("GET", "/monitors/{name}/contract"): (EVALUATORS, None),
+    ("GET", "/monitors/{name}/explanation"): (READERS, None),
+    ("GET", "/monitors/{name}/rollups"): (READERS, None),
+    ("POST", "/monitors/{name}/prune"): (EVALUATORS, {}),
     ("GET", "/monitors/{name}/windows"): (READERS, None),
     ("GET", "/monitors/{name}/signals"): (READERS, None),
     ("GET", "/monitors/{name}/jobs"): (READERS, None),
@@ -118,6 +124,11 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/tokens"): (READERS, None),
     ("POST", "/tokens"): (READERS, {}),
     ("DELETE", "/tokens/{prefix}"): (READERS, None),
+    ("GET", "/metrics"): (READERS, None),
+    ("GET", "/metrics/{metric}"): (READERS, None),
+    ("GET", "/datasets"): (READERS, None),
+    ("POST", "/suites/checks"): (EVALUATORS, {"suite": "suite: x"}),
+    ("POST", "/imports"): (EVALUATORS, b"no zip"),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
@@ -154,6 +165,7 @@ def test_who_may(served: Any, method: str, path: str):
         judge="nobodys",
         username="nobodys",
         prefix="ek_",
+        metric="none",
     )
     more: dict[str, Any] = {"json": body} if isinstance(body, dict) else {}
     if isinstance(body, bytes):
