@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evalkit.quick import FileComparison
     from evalkit.reports.scorecard import Scorecard
     from evalkit.reports.terminal import ComparisonRow
+    from evalkit.session import Session
     from registry.entities import Decision
 
 
@@ -38,10 +39,12 @@ class ReportFiles:
     def write(self, decision: Decision, *, settings: Settings | None = None) -> None:
         """Write what is wanted about a decision; each file is there whole or as it was before."""
         from evalkit.reports import junit, markdown
+        from evalkit.session import open_session
 
         if self.junit is None and self.markdown is None:
             return
-        card, differences = decided_card(decision, settings, compared=self.markdown is not None)
+        with open_session(settings) as session:
+            card, differences = decided_card(decision, session, compared=self.markdown is not None)
         if self.junit is not None:
             _write(self.junit, junit.render(decision, card.suite))
         if self.markdown is not None:
@@ -65,30 +68,28 @@ class ReportFiles:
 
 
 def decided_card(
-    decision: Decision, settings: Settings | None, *, compared: bool
+    decision: Decision, session: Session, *, compared: bool
 ) -> tuple[Scorecard, tuple[ComparisonRow, ...]]:
     """The scorecard behind a decision; where `compared`, all differences to the champion that it was made against."""
     from evalkit.differences import differences
     from evalkit.reports import scorecard
-    from evalkit.session import open_session
     from registry.current import IMPORTED
 
-    with open_session(settings) as session:
-        registry = session.registry
-        version = registry.version(f"models:/{decision.model}/{decision.version}")
-        evaluation = registry.evaluation_by_id(decision.evaluation_id)
-        champion = None
-        if compared and evaluation.status != IMPORTED and decision.champion not in {None, decision.version}:
-            champion = registry.version(f"models:/{decision.model}/{decision.champion}")
-        rows = differences(session, evaluation, champion) if champion is not None else ()
-        card = scorecard.build(
-            version,
-            registry.suite(version).spec,
-            evaluation,
-            decision=decision,
-            champion_version=champion,
-        )
-        return card, rows
+    registry = session.registry
+    version = registry.version(f"models:/{decision.model}/{decision.version}")
+    evaluation = registry.evaluation_by_id(decision.evaluation_id)
+    champion = None
+    if compared and evaluation.status != IMPORTED and decision.champion not in {None, decision.version}:
+        champion = registry.version(f"models:/{decision.model}/{decision.champion}")
+    rows = differences(session, evaluation, champion) if champion is not None else ()
+    card = scorecard.build(
+        version,
+        registry.suite(version).spec,
+        evaluation,
+        decision=decision,
+        champion_version=champion,
+    )
+    return card, rows
 
 
 def _why(found: FileComparison, metric: str) -> str:

@@ -10,8 +10,10 @@ import click
 from evalkit.cli.output import json_option, note, print_json
 
 if TYPE_CHECKING:
+    from evalkit.portable.formats import Format
     from evalkit.portable.results import Results
     from evalkit.session import Session
+    from registry.entities import ModelVersion
 
 _FORMATS = ("csv", "parquet", "json", "markdown", "junit", "inspect")
 _BINARY = {"parquet": "a file", "inspect": "a folder, in which Inspect's viewer finds its logs"}
@@ -29,21 +31,25 @@ def export(version: str, target: Path, without_outputs: bool, withhold_others: b
     Inside are its suites, evaluations with estimates and per-sample scores, stored outputs, decisions, and the part of
     the audit that tells of it; the model's files are not. The same content gives the same bytes.
     """
-    from evalkit.portable.export import export as write
     from evalkit.remote import server_url
     from evalkit.reports.serialise import to_json
-    from evalkit.session import open_session
 
     if server_url() is not None:
-        raise click.UsageError("an export reads the store's own tables: run it on the server's machine")
-    with open_session() as session:
-        found = session.registry.version(version)
-        written = write(session, found, target, outputs=not without_outputs, withhold=withhold_others)
+        from evalkit.remote import exports
+
+        written = exports.export(version, target, outputs=not without_outputs, withhold=withhold_others)
+    else:
+        from evalkit.portable.export import export as write
+        from evalkit.session import open_session
+
+        with open_session() as session:
+            found = session.registry.version(version)
+            written = write(session, found, target, outputs=not without_outputs, withhold=withhold_others)
     manifest = written.manifest
     if as_json:
         print_json(
             {
-                "version": found.reference,
+                "version": manifest.version.reference,
                 "file": str(target),
                 "bytes": written.size,
                 "digest": manifest.digest,
@@ -53,10 +59,14 @@ def export(version: str, target: Path, without_outputs: bool, withhold_others: b
             }
         )
         return
-    click.echo(f"{target}: {found.reference}, {len(manifest.evaluations)} evaluations, {written.size:,} bytes")
+    click.echo(
+        f"{target}: {manifest.version.reference}, {len(manifest.evaluations)} evaluations, {written.size:,} bytes"
+    )
     click.echo(f"  {manifest.digest}")
     if written.others and not withhold_others:
         note(f"its audit excerpt has {written.others} entries of other models; --withhold-others leaves them out")
+    if written.missing:
+        note(f"{written.missing} files of judges that its suites name are not in it; scores stand without them")
 
 
 @click.command(short_help="A version's results as CSV, Parquet, JSON, Markdown, JUnit, or Inspect's log.")
@@ -65,7 +75,7 @@ def export(version: str, target: Path, without_outputs: bool, withhold_others: b
 @click.option("--to", "target", type=click.Path(path_type=Path), help="A file, or for inspect a folder.")
 @click.option("--samples", is_flag=True, help="csv, parquet, json: a row for each sample instead of each estimate.")
 @click.option("--preset", type=click.Choice(["quick", "full"]), help="Size of the evaluation.")
-def results(version: str, form: str, target: Path | None, samples: bool, preset: str | None) -> None:
+def results(version: str, form: Format, target: Path | None, samples: bool, preset: str | None) -> None:
     """Write the stored results of VERSION (NAME/N or NAME@ALIAS) in the format of another tool; nothing is run.
 
     \b
@@ -73,47 +83,36 @@ def results(version: str, form: str, target: Path | None, samples: bool, preset:
       evalkit results bot/7 --samples --format parquet --to samples.parquet
       evalkit results bot/7 --format inspect --to logs/     then: inspect view --log-dir logs
     """
-    from evalkit.portable.results import results_of
+    from evalkit.portable.formats import check_samples
     from evalkit.remote import server_url
-    from evalkit.session import open_session
 
-    if server_url() is not None:
-        raise click.UsageError("results are read from the store itself: run it on the server's machine")
     if target is None and form in _BINARY:
         raise click.UsageError(f"--format {form} needs --to: {_BINARY[form]}")
-    if samples and form not in {"csv", "parquet", "json"}:
-        raise click.UsageError(f"--samples goes with csv, parquet and json; {form} has its own place for samples")
-    with open_session() as session:
-        found = results_of(session, session.registry.version(version), preset)
-        files = _inspect(session, found) if form == "inspect" else {"": _document(found, form, samples, session)}
+    check_samples(form, samples)
+    if server_url() is not None:
+        from evalkit.remote import exports
+
+        found, files = exports.results(version, form, samples=samples, preset=preset)
+    else:
+        found, files = _here(version, form, samples, preset)
     if target is None:
         click.echo(files[""], nl=False)
         return
     for name, content in files.items():
         _write(target / name if name else target, content)
-    note(f"{found.version.reference}: written to {target}")
+    note(f"{found.reference}: written to {target}")
 
 
-def _document(found: Results, form: str, samples: bool, session: Session) -> bytes:
-    from evalkit.ci import decided_card
-    from evalkit.portable import results as tables
-    from evalkit.reports import junit, markdown
-    from metrics.errors import InputError
+def _here(version: str, form: Format, samples: bool, preset: str | None) -> tuple[ModelVersion, dict[str, bytes]]:
+    from evalkit.portable.formats import document
+    from evalkit.portable.results import results_of
+    from evalkit.session import open_session
 
-    if form in {"junit", "markdown"}:
-        if found.decision is None:
-            raise InputError(
-                f"{found.version.reference}: no gate has decided on these results; run `evalkit gate "
-                f"{found.version.reference}`"
-            )
-        card, differences = decided_card(found.decision, session.settings, compared=form == "markdown")
-        if form == "junit":
-            return junit.render(found.decision, card.suite)
-        return markdown.render(found.decision, card, differences).encode()
-    table = tables.samples_table(found) if samples else tables.estimates_table(found)
-    if form == "parquet":
-        return tables.to_parquet(table)
-    return tables.to_csv(table) if form == "csv" else tables.to_rows(table)
+    with open_session() as session:
+        found = results_of(session, session.registry.version(version), preset)
+        if form == "inspect":
+            return found.version, _inspect(session, found)
+        return found.version, {"": document(session, found, form, samples=samples)}
 
 
 def _inspect(session: Session, found: Results) -> dict[str, bytes]:

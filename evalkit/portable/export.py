@@ -11,14 +11,16 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import inspect, select
 
 from evalkit.bundles.manifest import SUITE_FOLDER, BundledEstimate, Details, judge_files
 from evalkit.bundles.pack import stored_outputs, stored_scores
+from evalkit.bundles.unpack import TooLargeError
 from evalkit.evidence import results_home
 from evalkit.models import portable
 from evalkit.portable.chain import excerpt
@@ -54,15 +56,30 @@ _PLAIN_FILE = 0o100644 << 16
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: the manifest, the file's size, and how many audit entries of other models are in it."""
+    """What was written.
+
+    Attributes:
+        manifest: of the archive.
+        size: of the file, in bytes.
+        others: how many audit entries of other models are in it, shown or withheld.
+        missing: how many files of judges that its suites name are not in it.
+    """
 
     manifest: Manifest
     size: int
     others: int
+    missing: int
 
 
 def export(
-    session: Session, version: ModelVersion, target: Path, *, outputs: bool = True, withhold: bool = False
+    session: Session,
+    version: ModelVersion,
+    target: Path,
+    *,
+    outputs: bool = True,
+    withhold: bool = False,
+    kept_only: bool = False,
+    most: int | None = None,
 ) -> Exported:
     """Write the archive of a version to the file `target`, which exists whole or not at all.
 
@@ -72,12 +89,15 @@ def export(
         target: a file that does not exist yet.
         outputs: with stored outputs and judges' verdicts; without, estimates and scores remain.
         withhold: leave out of the audit what it says of other models.
+        kept_only: read no file of a judge by the name that a suite has for it, but those alone that came with a
+            submitted evaluation: whoever sends a server a suite must not get its files by naming them.
+        most: bytes of all members.
 
     Raises:
+        TooLargeError: the members have more than `most` bytes.
         InputError: nothing was evaluated, shards are gone, or the file exists.
     """
-    if target.exists():
-        raise InputError(f"{target} exists already; name another file or remove it")
+    check_new(target)
     found = session.registry.evaluations(version)
     evaluations = sorted((e for e in found if e.status == "finished"), key=lambda e: (e.started_at, e.id))
     if not evaluations:
@@ -86,15 +106,25 @@ def export(
         raise InputError(f"{version.reference} has no finished evaluation; run `evalkit evaluate {version.reference}`")
     suites = _suites(session, version, evaluations)
     decisions = _decisions(session, version, {evaluation.id for evaluation in evaluations})
+    missing = 0
     members: dict[str, bytes | Path] = {f"{SUITES}/{short(s.digest, 64)}.yaml": s.text.encode() for s in suites}
     for evaluation in evaluations:
         members[f"{EVALUATIONS}/{evaluation.id}.json"] = exact(_record(evaluation))
         suite = next(suite for suite in suites if suite.digest == evaluation.suite_digest)
-        for name, path in _stored(session, evaluation, suite, outputs):
+        home = results_home(session.settings.home, evaluation)
+        judges = _judges(evaluation, suite, home, kept_only)
+        missing += len(judge_files(suite)) - len(judges)
+        for name, path in (*_stored(evaluation, home, outputs), *judges.items()):
             members[f"{FILES}/{evaluation.id}/{name}"] = path
     with open_database(session.settings) as engine:
         told = excerpt(engine, DEFAULT_WORKSPACE, version, [row["id"] for row in decisions], withhold=withhold)
     members |= {DECISIONS: exact(decisions), AUDIT: told.lines}
+    size = sum(len(one) if isinstance(one, bytes) else one.stat().st_size for one in members.values())
+    if most is not None and size > most:
+        raise TooLargeError(
+            f"{version.reference}: the archive would have {size:,} bytes, more than {most:,}; leave outputs out, or "
+            "export on the machine that has them"
+        )
     manifest = sealed(
         {
             "schema_version": SCHEMA,
@@ -106,7 +136,7 @@ def export(
         }
     )
     _write(target, {**members, MANIFEST: canonical(manifest.model_dump(mode="json"))})
-    return Exported(manifest, target.stat().st_size, told.others)
+    return Exported(manifest, target.stat().st_size, told.others, missing)
 
 
 def _version(version: ModelVersion) -> VersionRecord:
@@ -164,18 +194,24 @@ def _decisions(session: Session, version: ModelVersion, evaluations: set[str]) -
         ]
 
 
-def _stored(session: Session, evaluation: Evaluation, suite: Suite, outputs: bool) -> Iterator[tuple[str, Path]]:
-    home = results_home(session.settings.home, evaluation)
+def _stored(evaluation: Evaluation, home: Path, outputs: bool) -> Iterator[tuple[str, Path]]:
     for record in evaluation.details["tasks"].values():
         if outputs:
             yield from stored_outputs(home, record)
             yield from _verdicts(home, record)
         yield from stored_scores(home, record)
-    folder = home / SUITE_FOLDER if evaluation.details.get("submission") else suite.folder
-    for name in judge_files(suite):
-        path = confine(folder, name, "`judge`")
-        if path.is_file():  # scores stand without the text that the judge was asked with
-            yield f"{SUITE_FOLDER}/{name}", path
+
+
+def _judges(evaluation: Evaluation, suite: Suite, home: Path, kept_only: bool) -> dict[str, Path]:
+    """Files of the suite's judges that are there; scores stand without the text that a judge was asked with."""
+    if evaluation.details.get("submission"):
+        folder = home / SUITE_FOLDER
+    elif kept_only:
+        return {}
+    else:
+        folder = suite.folder
+    found = {f"{SUITE_FOLDER}/{name}": confine(folder, name, "`judge`") for name in judge_files(suite)}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _verdicts(home: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
@@ -189,20 +225,32 @@ def _digest(content: bytes | Path) -> str:
     return file_digest(content) if isinstance(content, Path) else "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def _write(target: Path, members: Mapping[str, bytes | Path]) -> None:
+def check_new(target: Path) -> None:
+    """Refuse a file that exists, before anything is read for it."""
+    if target.exists():
+        raise InputError(f"{target} exists already; name another file or remove it")
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside `target` to write to, which takes its place when all is written, and is gone otherwise."""
     part = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with part.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-                for name in sorted(members):
-                    _add(archive, name, members[name])
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(target)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{target.name}: cannot be written ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write(target: Path, members: Mapping[str, bytes | Path]) -> None:
+    with whole_file(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            _add(archive, name, members[name])
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:

@@ -107,7 +107,7 @@ def restore(session: Session, archive: Path, *, name: str | None = None, limits:
     Raises:
         InputError: the archive is damaged, was changed, or says otherwise than this store; nothing was stored.
     """
-    with _opened(archive, limits) as (file, manifest):
+    with opened(archive, limits) as (file, manifest):
         wanted = name or manifest.version.name
         if not wanted.strip() or any(sign in wanted for sign in '/:@"\\\n'):
             raise InputError(f"'{wanted}' cannot be a model's name; leave out slashes, ':', '@' and double quotes")
@@ -123,7 +123,7 @@ def restore(session: Session, archive: Path, *, name: str | None = None, limits:
 
 
 @contextmanager
-def _opened(path: Path, limits: Limits) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+def opened(path: Path, limits: Limits) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
     """The archive and its manifest; nothing is written. Names, kinds and sizes of all members are checked."""
     if not path.is_file():
         raise InputError(f"there is no file {path}")

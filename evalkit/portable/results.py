@@ -18,9 +18,10 @@ from evalkit.evidence import StoredResults, results_home
 from evalkit.session import Session
 from metrics.base import Scores
 from metrics.errors import InputError
+from registry.current import IMPORTED
 from registry.entities import Decision, Evaluation, ModelVersion
 
-_OUTPUTS = ("sample_id", "prompt", "text", "error", "latency", "prompt_tokens", "output_tokens")
+OUTPUTS = ("sample_id", "prompt", "text", "error", "latency", "prompt_tokens", "output_tokens")
 _FORMULA = re.compile(r"^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
 """What a spreadsheet takes for a formula when it opens a CSV file: OWASP's list, with the full-width signs."""
 
@@ -38,7 +39,13 @@ class Results:
 
 def results_of(session: Session, version: ModelVersion, preset: str | None = None) -> Results:
     """The results that `evalkit show` shows; raises `InputError` where there are none."""
-    evaluation = session.evaluation(version, preset)
+    return results_in(session, version, session.evaluation(version, preset))
+
+
+def results_in(session: Session, version: ModelVersion, evaluation: Evaluation) -> Results:
+    """What is stored of one evaluation of a version; nothing but our tables and results is read."""
+    if evaluation.status not in {"finished", IMPORTED}:
+        raise InputError(f"the evaluation {evaluation.id} is {evaluation.status}; only a finished one has results")
     decisions = session.registry.decisions(version)
     decision = next((made for made in decisions if made.evaluation_id == evaluation.id), None)
     stored = StoredResults(results_home(session.settings.home, evaluation), evaluation)
@@ -117,7 +124,7 @@ def _task_samples(results: Results, task: str) -> pa.Table | None:
         "model": [results.version.name] * len(first), "version": [results.version.version] * len(first),
         "task": [task] * len(first),
     }  # fmt: skip
-    for name in _OUTPUTS:
+    for name in OUTPUTS:
         shown = "output" if name == "text" else name
         kind = pa.string() if name in {"sample_id", "prompt", "text", "error"} else None
         columns[shown] = pa.array([outputs.get(key, {"sample_id": key}).get(name) for key in first.sample_ids], kind)
@@ -134,7 +141,7 @@ def _task_samples(results: Results, task: str) -> pa.Table | None:
 def outputs_of(results: Results, task: str) -> Mapping[str, Mapping[str, Any]]:
     """Outputs of a task by sample, without pictures; nothing where they are not stored."""
     try:
-        table = results.stored.outputs(task, columns=_OUTPUTS)
+        table = results.stored.outputs(task, columns=OUTPUTS)
     except InputError:
         return {}
     return {row["sample_id"]: row for row in table.to_pylist()}

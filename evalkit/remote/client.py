@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from evalkit.remote import SERVER, TOKEN, server_url
@@ -23,7 +23,8 @@ T = TypeVar("T")
 PREFIX = "/evalkit/api/v1"
 _SECONDS = (10, 120)
 """For the connection, and for the next bytes of an answer: a gate may compute for a while."""
-_UPLOAD_SECONDS = (10, 1800)
+_FILE_SECONDS = (10, 1800)
+_BLOCK = 2**20
 
 
 class DeniedError(InputError):
@@ -101,9 +102,34 @@ class Client:
         with file.open("rb") as stream:
             headers = {"Content-Type": "application/zip", "Content-Length": str(file.stat().st_size)}
             given = {key: value for key, value in query.items() if value is not None}
-            return self._send("POST", path, params=given, data=stream, headers=headers, timeout=_UPLOAD_SECONDS)
+            return self._send("POST", path, params=given, data=stream, headers=headers, timeout=_FILE_SECONDS)
+
+    def download(self, path: str, out: IO[bytes], *, media: str, most: int, **query: Any) -> Mapping[str, str]:
+        """Write the file of this content type behind a path, at most so many bytes; return the answer's headers."""
+        import requests
+
+        answer = self._ask("GET", path, params=query, headers={"Accept": "*/*"}, timeout=_FILE_SECONDS, stream=True)
+        with answer:
+            headers: Mapping[str, str] = answer.headers
+            if not answer.ok:
+                self._read(answer)
+            if headers.get("content-type") != media:
+                raise self._strange(answer)
+            written = 0
+            try:
+                for block in answer.iter_content(_BLOCK):
+                    written += len(block)
+                    if written > most:
+                        raise InputError(f"the server {self.url} sends more than {most // _BLOCK} MiB; nothing is kept")
+                    out.write(block)
+            except requests.RequestException as error:
+                raise InputError(f"the server {self.url} broke off ({_cause(error)}); try again") from None
+            return headers
 
     def _send(self, method: str, path: str, **more: Any) -> Any:
+        return self._read(self._ask(method, path, **more))
+
+    def _ask(self, method: str, path: str, **more: Any) -> requests.Response:
         import requests
 
         headers = {"Accept": "application/json", **more.pop("headers", {})}
@@ -115,7 +141,7 @@ class Client:
         elif user:
             auth = (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
         try:
-            answer = requests.request(
+            return requests.request(
                 method, f"{self.url}{PREFIX}{path}", headers=headers, auth=auth,
                 timeout=more.pop("timeout", _SECONDS), allow_redirects=False, **more,
             )  # fmt: skip
@@ -123,7 +149,6 @@ class Client:
             raise InputError(f"the server {self.url} did not answer in time; try again") from None
         except requests.RequestException as error:
             raise InputError(f"the server {self.url} cannot be reached ({_cause(error)}); is {SERVER} right?") from None
-        return self._read(answer)
 
     def _read(self, answer: requests.Response) -> Any:
         try:
@@ -136,14 +161,17 @@ class Client:
         if answer.status_code == 401:
             raise DeniedError(f"{self.url} needs a login; put a token into {TOKEN}")
         if told is None or "error" not in told:
-            raise InputError(
-                f"{self.url} answered {answer.status_code} where evalkit's API was expected; is it `evalkit server`, "
-                "and not older than this evalkit?"
-            )
+            raise self._strange(answer)
         if told["error"] == "refused":
             raise PromotionRefusedError(told["message"])
         kinds = {403: DeniedError, 404: NotThereError}
         raise kinds.get(answer.status_code, InputError)(told["message"])
+
+    def _strange(self, answer: requests.Response) -> InputError:
+        return InputError(
+            f"{self.url} answered {answer.status_code} where evalkit's API was expected; is it `evalkit server`, "
+            "and not older than this evalkit?"
+        )
 
     # Records
 

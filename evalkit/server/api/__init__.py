@@ -15,6 +15,7 @@ from evalkit.server.api import (
     decisions,
     erasures,
     evaluations,
+    exports,
     imports,
     jobs,
     judges,
@@ -60,6 +61,7 @@ for part in (
     machine.router,
     catalogues.router,
     imports.router,
+    exports.router,
 ):
     router.include_router(part)
 

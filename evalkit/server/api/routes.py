@@ -104,10 +104,10 @@ def new_router(tag: str, route: type[ApiRoute] = ApiRoute) -> APIRouter:
 
 def tagged(request: Request, response: Response) -> Response:
     """The response with an entity tag, or without a body where the client has the same already."""
-    media = response.headers.get("content-type", "")
-    if request.method != "GET" or response.status_code != 200 or not media.startswith("application/json"):
+    body = getattr(response, "body", None)  # what is streamed has none
+    if request.method != "GET" or response.status_code != 200 or body is None or "etag" in response.headers:
         return response
-    tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     if tag in [item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag

@@ -135,6 +135,13 @@ def test_from_registration_to_demotion(command: Any, server: tuple[str, Path], t
     assert "golden/exact_match" in {line["name"] for section in card["sections"] for line in section["lines"]}
     status, decided, _ = command("gate", reference, "--json")
     assert (status, decided["outcome"]) == (0, "pass")
+    status, out, err = command("results", reference, "--format", "junit", who="vic-viewer")
+    assert (status, "golden/exact_match" in out) == (0, True), err
+    status, _, err = command("export", reference, "whole.zip", who="vic-viewer")
+    assert (status, "needs the role evaluator" in err, (tmp_path / "whole.zip").exists()) == (1, True, False), err
+    status, kept, err = command("export", reference, "whole.zip", "--json")
+    assert (status, kept["bytes"]) == (0, (tmp_path / "whole.zip").stat().st_size), err
+    assert not list((server[1] / ".evalkit" / "submitted").glob(".*"))
     status, _, err = command("gate", reference, who="eve-evaluator")
     assert (status, "submitted by ada" in err) == (1, True)
 

@@ -129,6 +129,8 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], Any]] = {
     ("GET", "/datasets"): (READERS, None),
     ("POST", "/suites/checks"): (EVALUATORS, {"suite": "suite: x"}),
     ("POST", "/imports"): (EVALUATORS, b"no zip"),
+    ("GET", "/evaluations/{key}/results"): (READERS, None),
+    ("GET", "/models/{name}/versions/{version}/export"): (EVALUATORS, None),
     ("GET", "/audit"): (READERS, None),
     ("GET", "/audit/verify"): (READERS, None),
 }  # fmt: skip
