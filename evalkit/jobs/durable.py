@@ -6,7 +6,10 @@ step leaves on disk is the truth, and DBOS records which ones are done and what 
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandle
@@ -15,6 +18,9 @@ from evalkit.jobs.launching import launch
 
 Result = dict[str, Any]
 _POLL = 0.05
+LOST_AFTER = 10.0
+"""Seconds after which a workflow that is not at work, and has not ended, is resumed again: DBOS took it from the queue,
+or ended it, while the database was away, and could not write down what came of it."""
 _TERMINAL = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 
 
@@ -30,22 +36,39 @@ class Job(Protocol):
         ...
 
 
-_jobs: dict[str, Job] = {}
-_failures: dict[str, BaseException] = {}
+@dataclass
+class _Run:
+    """A job in this process, and whether its workflow is at work here: DBOS loses one to a database that is away."""
+
+    job: Job
+    failure: BaseException | None = None
+    working: bool = False
+    since: float = field(default_factory=time.monotonic)
+    alone: threading.Lock = field(default_factory=threading.Lock)
+
+
+_runs: dict[str, _Run] = {}
 
 
 @DBOS.step(name="evalkit.step")
 def _step(workflow: str, step: int, name: str) -> Result:
+    run = _runs[workflow]
     try:
-        return _jobs[workflow].perform(step)
+        return run.job.perform(step)
     except BaseException as error:
-        _failures[workflow] = error
+        run.failure = error
         raise
 
 
 @DBOS.workflow(name="evalkit.job")
 def _workflow(workflow: str, names: list[str]) -> list[Result]:
-    return [_step(workflow, step, name) for step, name in enumerate(names)]
+    run = _runs[workflow]
+    with run.alone:  # resumed although it only was slow, it finds the steps done
+        run.working = True
+        try:
+            return [_step(workflow, step, name) for step, name in enumerate(names)]
+        finally:
+            run.working, run.since = False, time.monotonic()
 
 
 def run_durably(store: str, key: str, job: Job) -> list[Result]:
@@ -61,12 +84,11 @@ def run_durably(store: str, key: str, job: Job) -> list[Result]:
     executor = launch(store)
     names = list(job.steps())
     workflow, pending = _attempt(key, names)
-    _jobs[workflow] = job
+    _runs[workflow] = _Run(job)
     try:
         return _finish(workflow, _resume(workflow, executor) if pending else _start(workflow, names))
     finally:
-        del _jobs[workflow]
-        _failures.pop(workflow, None)
+        del _runs[workflow]
 
 
 def _attempt(key: str, names: list[str]) -> tuple[str, bool]:
@@ -94,9 +116,16 @@ def _start(workflow: str, names: list[str]) -> WorkflowHandle[list[Result]]:
 
 
 def _resume(workflow: str, queue: str) -> WorkflowHandle[list[Result]]:
-    """Continue a dead process's workflow here: on a queue that nobody else listens to."""
+    """Continue a dead process's workflow here, on a queue that nobody else listens to, until it has ended."""
     DBOS.register_queue(queue, polling_interval_sec=_POLL)
-    return cast("WorkflowHandle[list[Result]]", DBOS.resume_workflow(workflow, queue_name=queue))
+    run = _runs[workflow]
+    while True:
+        run.since, run.failure = time.monotonic(), None
+        handle = cast("WorkflowHandle[list[Result]]", DBOS.resume_workflow(workflow, queue_name=queue))
+        while run.working or time.monotonic() - run.since < LOST_AFTER:
+            if handle.get_status().status in _TERMINAL:
+                return handle
+            time.sleep(_POLL)
 
 
 def _finish(workflow: str, handle: WorkflowHandle[list[Result]]) -> list[Result]:
@@ -105,5 +134,5 @@ def _finish(workflow: str, handle: WorkflowHandle[list[Result]]) -> list[Result]
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:
-        failure = _failures.get(workflow)
+        failure = _runs[workflow].failure
         raise (failure if failure is not None else error) from None

@@ -8,11 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbos import DBOS
 
 from evalkit.jobs import durable
 from evalkit.jobs.launching import shut_down
@@ -70,6 +72,40 @@ def test_a_killed_job_continues_at_the_step_that_was_interrupted(store: str) -> 
     assert killed.stderr == ""
     job = Counting()
     assert durable.run_durably(store, "key:1", job) == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert job.performed == [1, 2]
+
+
+def test_a_job_that_was_taken_from_the_queue_and_never_begun_is_resumed_again(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What DBOS does when the disk is full at that moment: the workflow is ours, and nobody works on it."""
+    killed = [sys.executable, "-c", KILLED, store, "1"]
+    subprocess.run(killed, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, check=False)
+    resume, calls = DBOS.resume_workflow, []
+
+    def first_is_lost(workflow: str, **given: Any) -> Any:
+        calls.append(workflow)
+        return DBOS.retrieve_workflow(workflow) if len(calls) == 1 else resume(workflow, **given)
+
+    monkeypatch.setattr(DBOS, "resume_workflow", first_is_lost)
+    monkeypatch.setattr(durable, "LOST_AFTER", 3.0)
+    job = Counting()
+    assert durable.run_durably(store, "key:1", job) == [{"step": step} for step in range(3)]
+    assert job.performed == [1, 2] and len(calls) == 2
+
+
+def test_a_slow_job_that_was_resumed_is_not_resumed_again(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = [sys.executable, "-c", KILLED, store, "1"]
+    subprocess.run(killed, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, check=False)
+
+    class Slow(Counting):
+        def perform(self, step: int) -> dict[str, Any]:
+            time.sleep(1.5)
+            return super().perform(step)
+
+    monkeypatch.setattr(durable, "LOST_AFTER", 1.0)
+    job = Slow()
+    assert durable.run_durably(store, "key:1", job) == [{"step": step} for step in range(3)]
     assert job.performed == [1, 2]
 
 
