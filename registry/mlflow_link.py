@@ -29,7 +29,13 @@ _TALKATIVE = (
     "mlflow.store.model_registry.abstract_store",
     "mlflow.tracking.client",
 )
+_RAISES = "mlflow.store.db.utils"
+"""Logs each error of a database with its traceback, and raises it besides."""
 _GLOBAL_URI = threading.RLock()
+
+
+def _without_exception(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
 
 
 def logged_model_id(uri: str) -> str | None:
@@ -96,6 +102,7 @@ class MlflowLink:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(_RAISES).addFilter(_without_exception)
         if self.registry_uri.startswith(SCHEME):
             make_known()
         with told(f"the MLflow store {_safe(self.tracking_uri)} cannot be used"):

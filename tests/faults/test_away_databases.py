@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from evalkit.cli.failures import explain
 from evalkit.config import Settings
 from evalkit.jobs.host import Host
 from metrics.errors import InputError
-from registry.database import connect, reading, upgrade, writing
+from registry.database import connect, insist_on_writing, reading, upgrade, writing
 from registry.firings import Firing, history
+from registry.mlflow_link import MlflowLink
 
 
 def test_a_connection_that_may_not_write_is_not_used_again(tmp_path: Path) -> None:
@@ -32,10 +35,7 @@ def test_a_connection_that_may_not_write_is_not_used_again(tmp_path: Path) -> No
 
 
 def test_nor_one_of_an_engine_that_a_library_made(tmp_path: Path) -> None:
-    from evalkit.jobs.launching import launch, shut_down
-
-    launch(f"sqlite:///{tmp_path / 'jobs.db'}")
-    shut_down()
+    insist_on_writing()
     engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}")  # as DBOS makes it
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE kept (value INTEGER)"))
@@ -46,6 +46,19 @@ def test_nor_one_of_an_engine_that_a_library_made(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(insert)
     engine.dispose()
+
+
+def test_an_error_below_mlflow_is_told_once_and_without_its_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    link = MlflowLink(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    link.client.create_registered_model("bot")
+    link.client.create_model_version("bot", "s3://bucket/bot")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("DROP TABLE model_version_tags")
+    with pytest.raises(InputError, match="no such table: model_version_tags"):
+        link.set_tags("bot", 1, {"key": "value"})
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_database_that_only_reads_is_told_in_one_line() -> None:
