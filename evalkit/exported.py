@@ -94,10 +94,10 @@ def check_exported(path: Path) -> None:
             members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
             for member, info in members.items():
                 if not _MEMBERS.match(member):
-                    raise _unsafe(path, f"the member '{info.filename}'")
+                    raise _unsafe(path, f"the member {info.filename[:100]!a}")
                 if member.endswith(".json"):
                     if info.file_size > _MAX_JSON:
-                        raise InputError(f"{path.name}: '{info.filename}' is too large")
+                        raise InputError(f"{path.name}: '{member}' is too large")
                     _check_json(path, member, json.loads(archive.read(info)))
                 elif member.startswith("data/sample_inputs/"):
                     _check_tensors(path, archive.read(info))

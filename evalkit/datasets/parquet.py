@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit import limits
@@ -36,9 +37,10 @@ def batches(path: Path, *, rows: int, columns: Sequence[str] | None = None) -> I
             size = length = total = 0
             packed = path.stat().st_size
             for batch in file.iter_batches(batch_size=_ROWS, columns=there):
-                _check_values(batch, path.name)
+                unpacked = sum(_bytes(column) for column in batch.columns)
+                _check_values(batch, unpacked, path.name)
                 held.append(batch)
-                size, length, total = size + batch.nbytes, length + batch.num_rows, total + batch.nbytes
+                size, length, total = size + unpacked, length + batch.num_rows, total + unpacked
                 if total > limits.TABLE_BYTES:
                     raise InputError(f"{path.name}: unpacks to more than {limits.TABLE_BYTES:,} bytes; split it")
                 limits.check_ratio(total, packed, path.name, times=_TIMES, free=_FREE)
@@ -67,10 +69,32 @@ def _check(file: pq.ParquetFile, name: str) -> None:
         raise InputError(f"{name}: has several columns '{min(doubled)}'; names must differ")
 
 
-def _check_values(batch: pa.RecordBatch, name: str) -> None:
+def _check_values(batch: pa.RecordBatch, unpacked: int, name: str) -> None:
     values = sum(_leaves(column) for column in batch.columns)
-    if values > limits.BATCH_CELLS or batch.nbytes > limits.CHUNK_BYTES:
-        raise InputError(f"{name}: {batch.num_rows} rows hold {values:,} values of {batch.nbytes:,} bytes; split it")
+    if values > limits.BATCH_CELLS or unpacked > limits.CHUNK_BYTES:
+        raise InputError(f"{name}: {batch.num_rows} rows hold {values:,} values of {unpacked:,} bytes; split it")
+
+
+def _bytes(array: pa.Array) -> int:
+    """Bytes of an array's values as rows hold them: a text of a dictionary once for each row that has it."""
+    kind = array.type
+    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        lengths = pc.take(pc.binary_length(array.dictionary), array.indices)
+        return int(array.indices.nbytes) + int(pc.sum(lengths).as_py() or 0)
+    if pa.types.is_struct(kind) and kind.num_fields:
+        return sum(_bytes(array.field(place)) for place in range(kind.num_fields))
+    if pa.types.is_map(kind):
+        return _bytes(array.keys) + _bytes(array.items)
+    if pa.types.is_nested(kind) and hasattr(array, "flatten"):
+        return _bytes(array.flatten())
+    return int(array.nbytes)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    )  # fmt: skip
 
 
 def _leaves(array: pa.Array) -> int:

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from evalkit.datasets import Dataset, load, load_dataset
+from evalkit.datasets.parquet import batches
 from metrics.errors import InputError
 from registry.spec import Columns
 
@@ -77,3 +80,15 @@ def test_faults_are_named_by_their_row_in_the_file(tmp_path: Path) -> None:
     rows[8] |= {"weight": 1, "image": 5}
     with pytest.raises(InputError, match="row 9: an image must be"):
         load_dataset("rows.jsonl", folder=written(tmp_path, rows))
+
+
+def test_a_text_that_all_rows_share_counts_for_each_row(tmp_path: Path) -> None:
+    """A dictionary holds it once; rows, which are read, each have it."""
+    path = tmp_path / "rows.parquet"
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 2**20]))
+    pq.write_table(pa.table({"output": shared}), path)
+    read = 0
+    with pytest.raises(InputError, match="unpacks into more than 1000 times its size"):
+        for part in batches(path, rows=1000):
+            read += part.num_rows
+    assert read <= 256
